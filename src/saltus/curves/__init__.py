@@ -1,0 +1,1 @@
+"""Smooth and broken curves and their fits. Depends on NumPy and SciPy only."""

@@ -1,0 +1,1 @@
+"""Means with honest intervals, resolution, multiplicity. Depends on NumPy and SciPy only."""

@@ -1,0 +1,1 @@
+"""Logs to tables: one file per source; all touching of foreign files happens here."""

@@ -1,0 +1,1 @@
+"""Suspicions that the harness, not the model, made a number."""

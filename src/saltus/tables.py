@@ -1,0 +1,259 @@
+"""The tables of the road: one class per table, one `Column` per field.
+
+Names use the field's standard terms; every log-probability is a natural logarithm; every
+axis is stored raw (params, tokens, FLOPs, nats) and logged where it is used. A null is
+always "not known" or "not there", never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import polars as pl
+
+from saltus.errors import TableError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of a table.
+
+    Args:
+        dtype: Polars type.
+        doc: what it holds, with its unit.
+        required: whether null is refused.
+    """
+
+    dtype: pl.DataType | type[pl.DataType]
+    doc: str
+    required: bool = False
+
+
+FLOATS = pl.List(pl.Float64)
+
+
+class Table:
+    """A schema: the class attributes that are `Column`s, in order. Never instantiated."""
+
+    name: ClassVar[str]
+
+
+class Models(Table):
+    """One model as it was evaluated: a size, a checkpoint, a seed, a prompt regime."""
+
+    name = "models"
+    model = Column(pl.String, "unique label: name[@stepN][@seedN][ [regime]]", required=True)
+    model_name = Column(pl.String, "name as the log gives it", required=True)
+    family = Column(pl.String, "same corpus, tokenizer, recipe")
+    params = Column(pl.Float64, "parameters, embeddings included")
+    tokens = Column(pl.Float64, "training tokens seen")
+    flops = Column(pl.Float64, "training FLOPs; 6 x params x tokens unless the source states them")
+    loss = Column(pl.Float64, "pre-training validation loss, nats per token")
+    loss_name = Column(pl.String, "corpus and split of that loss")
+    step = Column(pl.Int64, "training step of the checkpoint; null for the final model")
+    seed = Column(pl.Int64, "training seed, where a family has several")
+    regime = Column(pl.String, "prompt regime: shots, instruction-tuned; never mixed in a verdict")
+    source = Column(pl.String, "where the facts come from")
+
+
+class Responses(Table):
+    """One answer of one model to one item."""
+
+    name = "responses"
+    model = Column(pl.String, "label in `models`", required=True)
+    task = Column(pl.String, "name as the harness gives it", required=True)
+    item = Column(pl.String, "identifier of the item within the task", required=True)
+    item_hash = Column(pl.String, "hash of the item's content, where the log holds it")
+    sample = Column(pl.Int64, "index of the repeated answer, from 0", required=True)
+    cluster = Column(pl.String, "items that share a passage or template share a cluster")
+    filter = Column(pl.String, "post-processing that the harness applied to the output")
+    output = Column(pl.String, "the model's answer")
+    targets = Column(pl.List(pl.String), "accepted answers")
+    target_index = Column(pl.Int64, "index of the right choice, from 0")
+    choice_logprobs = Column(FLOATS, "log-probability of each choice, nats")
+    choice_bytes = Column(pl.List(pl.Int64), "length of each choice in bytes")
+    target_logprobs = Column(FLOATS, "log-probability of each target token, nats")
+    target_bytes = Column(pl.Int64, "length of the target in bytes")
+    finish = Column(pl.String, "why generation stopped: stop, length, ...")
+    chance = Column(pl.Float64, "probability that a uniform guess is right, where the log tells")
+    source = Column(pl.String, "file:line")
+
+
+class Reported(Table):
+    """One value that a file states: an aggregate over items, or (`item` set) one item's score."""
+
+    name = "reported"
+    model = Column(pl.String, "label in `models`", required=True)
+    task = Column(pl.String, "name as the harness gives it", required=True)
+    metric = Column(pl.String, "name as the harness gives it, `metric` or `metric,filter`", True)
+    value = Column(pl.Float64, "as the file states it; null where it states none")
+    stderr = Column(pl.Float64, "standard error as stated")
+    items = Column(pl.Int64, "number of items as stated")
+    item = Column(pl.String, "identifier of the item, for a per-item score")
+    sample = Column(pl.Int64, "index of the repeated answer, for a per-item score")
+    cluster = Column(pl.String, "cluster of the item, for a per-item score")
+    chance = Column(pl.Float64, "chance level where the file states it")
+    source = Column(pl.String, "file:line")
+
+
+class Findings(Table):
+    """One suspicion that the harness or the file, not the model, made a number."""
+
+    name = "findings"
+    screen = Column(pl.String, "name of the screen", required=True)
+    severity = Column(pl.String, "note, warning or error", required=True)
+    model = Column(pl.String, "label in `models`; null: several or all")
+    task = Column(pl.String, "null: several or all")
+    metric = Column(pl.String, "null: not about one metric")
+    count = Column(pl.Int64, "how many rows or cells it concerns", required=True)
+    message = Column(pl.String, "what was seen and what was done about it, one sentence", True)
+
+
+class Scores(Table):
+    """One metric's value for one answer, or why there is none."""
+
+    name = "scores"
+    model = Column(pl.String, "label in `models`", required=True)
+    task = Column(pl.String, "name as the harness gives it", required=True)
+    item = Column(pl.String, "identifier of the item", required=True)
+    sample = Column(pl.Int64, "index of the repeated answer", required=True)
+    cluster = Column(pl.String, "cluster of the item")
+    metric = Column(pl.String, "name in the metric registry", required=True)
+    value = Column(pl.Float64, "in the metric's unit; null when missing")
+    units = Column(pl.Float64, "tokens, words or characters that a per-unit value averages over")
+    chance = Column(pl.Float64, "the metric's expected value for this item under uniform guessing")
+    missing = Column(pl.String, "why there is no value; null when there is one")
+
+
+class Estimates(Table):
+    """Value and interval of one metric for one model and task."""
+
+    name = "estimates"
+    model = Column(pl.String, "label in `models`", required=True)
+    family = Column(pl.String, "family of the model")
+    regime = Column(pl.String, "prompt regime")
+    params = Column(pl.Float64, "parameters")
+    tokens = Column(pl.Float64, "training tokens")
+    flops = Column(pl.Float64, "training FLOPs")
+    loss = Column(pl.Float64, "validation loss, nats per token")
+    step = Column(pl.Int64, "training step; null for the final model")
+    seed = Column(pl.Int64, "training seed")
+    task = Column(pl.String, "name as the harness gives it", required=True)
+    metric = Column(pl.String, "name in the metric registry, or as reported", required=True)
+    value = Column(pl.Float64, "mean over items in the metric's unit; null when missing")
+    low = Column(pl.Float64, "lower end of the interval")
+    high = Column(pl.Float64, "upper end of the interval")
+    level = Column(pl.Float64, "coverage of the interval")
+    method = Column(pl.String, "how the interval was made; null: no interval")
+    variance = Column(pl.Float64, "sampling variance of the mean (items; clusters when given)")
+    items = Column(pl.Int64, "items with a value; null: not known")
+    items_method = Column(pl.String, "counted, stated, or how the number was recovered")
+    clusters = Column(pl.Int64, "clusters; null: items are independent")
+    successes = Column(pl.Float64, "items scored 1, for a 0/1 metric with known items")
+    units = Column(pl.Float64, "total tokens (words, ...) that a per-unit value averages over")
+    chance = Column(pl.Float64, "expected value under uniform guessing; null: not known")
+    chance_source = Column(pl.String, "where the chance level comes from")
+    missing_items = Column(pl.Int64, "items of the task without a value")
+    missing = Column(pl.String, "why there is no value; null when there is one")
+
+
+class Fits(Table):
+    """One curve fitted to one series (family x task x metric on one axis)."""
+
+    name = "fits"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    metric = Column(pl.String, "metric that was fitted, on its link scale", required=True)
+    axis = Column(pl.String, "params, tokens, flops or loss", required=True)
+    slice = Column(pl.String, "what is held fixed, such as `final checkpoints`", required=True)
+    curve = Column(pl.String, "name in the curve registry", required=True)
+    parameters = Column(pl.List(pl.Struct({"name": pl.String, "value": pl.Float64})), "in order")
+    rss = Column(pl.Float64, "weighted residual sum of squares")
+    x = Column(FLOATS, "axis values, log10 (minus the loss in nats on the loss axis)")
+    z = Column(FLOATS, "values on the link scale; higher is better")
+    fitted = Column(FLOATS, "the curve at x, on the link scale")
+    status = Column(pl.String, "converged, or what went wrong, in words", required=True)
+
+
+class Verdicts(Table):
+    """The verdict for one family and task on one axis, with its evidence."""
+
+    name = "verdicts"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    axis = Column(pl.String, "params, tokens, flops or loss", required=True)
+    slice = Column(pl.String, "what is held fixed, such as `final checkpoints`", required=True)
+    verdict = Column(pl.String, "one of the names in `verdicts.rule.VERDICTS`", required=True)
+    reason = Column(pl.String, "short name of the reason; null when the verdict needs none")
+    sentence = Column(pl.String, "the verdict and its main evidence in plain words", required=True)
+    settle = Column(pl.String, "what would settle it; null when settled")
+    metric = Column(pl.String, "thresholded metric")
+    partner = Column(pl.String, "continuous metric")
+    scales = Column(pl.Int64, "distinct scales judged", required=True)
+    items = Column(pl.Int64, "smallest number of items at any scale; null: not known")
+    chance = Column(pl.Float64, "chance level of the thresholded metric")
+    noise = Column(pl.String, "mode K (tau known) or U (unknown) of the model noise")
+    tau = Column(pl.Float64, "standard deviation of model noise on the link scale, mode K")
+    apparent = Column(pl.Boolean, "apparent emergence, step 1; null: could not be tested")
+    near_floor = Column(pl.Int64, "m: leading scales near the floor, step 1")
+    p_change = Column(pl.Float64, "one-sided p of change with scale, step 2")
+    p_break = Column(pl.Float64, "largest p over the smooth families, step 3")
+    p_smooth = Column(pl.List(pl.Struct({"curve": pl.String, "p": pl.Float64})), "p per family")
+    p_sub = Column(pl.Float64, "one-sided p of improvement below the threshold, step 6")
+    p_deviance = Column(pl.Float64, "bootstrap deviance p of the smooth binomial curve")
+    beyond_extrapolation = Column(pl.Boolean, "E: largest scale above the prediction limit")
+    material = Column(pl.Boolean, "M: gain over the pre-break line is at least 0.10")
+    gain = Column(pl.Float64, "that gain, on the gain scale of the partner")
+    threshold = Column(pl.Float64, "scale of the break, raw units of the axis")
+    threshold_low = Column(pl.Float64, "lower end of its interval; null: open")
+    threshold_high = Column(pl.Float64, "upper end of its interval; null: open")
+    items_needed = Column(pl.Int64, "items that would resolve the smallest excess, 1.2")
+    detectable_change = Column(pl.Float64, "smallest rise of the rate that this design resolves")
+    inverse = Column(pl.Boolean, "the tests were run on falling scores (inverse scaling)")
+
+
+TABLES: tuple[type[Table], ...] = (
+    Models, Responses, Reported, Findings, Scores, Estimates, Fits, Verdicts,
+)  # fmt: skip
+
+
+def columns(table: type[Table]) -> Iterator[tuple[str, Column]]:
+    """The fields of a table with their names, in order."""
+    return ((name, field) for name, field in vars(table).items() if isinstance(field, Column))
+
+
+def schema(table: type[Table]) -> pl.Schema:
+    """The Polars schema of a table."""
+    return pl.Schema({name: field.dtype for name, field in columns(table)})
+
+
+def empty(table: type[Table]) -> pl.DataFrame:
+    """A table without rows."""
+    return pl.DataFrame(schema=schema(table))
+
+
+def conform(frame: pl.DataFrame, table: type[Table]) -> pl.DataFrame:
+    """The frame with exactly the columns of `table`, absent ones as nulls.
+
+    Raises:
+        TableError: a column that the table does not know, a type that cannot be cast
+            without loss, or a null where a value is required.
+    """
+    fields = dict(columns(table))
+    if unknown := [name for name in frame.columns if name not in fields]:
+        raise TableError(f"table {table.name!r} has no column {', '.join(unknown)}")
+    try:
+        whole = frame.select(
+            (pl.col(name) if name in frame.columns else pl.lit(None)).cast(field.dtype).alias(name)
+            for name, field in fields.items()
+        )
+    except pl.exceptions.PolarsError as fault:
+        raise TableError(f"table {table.name!r}: {fault}") from None
+    for name, field in fields.items():
+        if field.required and whole[name].null_count():
+            raise TableError(f"table {table.name!r}: column {name!r} has a null; it is required")
+    return whole
