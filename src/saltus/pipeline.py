@@ -1,0 +1,448 @@
+"""The road, verb by verb: read, score, estimate, screen, fit, judge, report.
+
+Every verb works on an audit folder (tables in, tables out) and does nothing when the folder
+already holds its result for the same tables and options. `audit` is all of them in a row.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from saltus import store
+from saltus.tables import (
+    TABLES,
+    Estimates,
+    Findings,
+    Fits,
+    Models,
+    Reported,
+    Responses,
+    Scores,
+    Table,
+    Verdicts,
+)
+
+Progress = Callable[[str, float | None], None]  # verb, share done (None: not known)
+CHUNK = 20_000  # answers scored at a time
+RESAMPLES = 999
+
+
+def _silent(verb: str, share: float | None) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """An audit folder, opened.
+
+    Args:
+        folder: where it lies; None when the audit was made in memory only.
+        tables: every table by name.
+        manifest: versions, seed, command and inputs.
+    """
+
+    folder: Path | None
+    tables: Mapping[str, pl.DataFrame]
+    manifest: Mapping[str, Any]
+
+    @property
+    def verdicts(self) -> pl.DataFrame:
+        """One row per family, regime, task and axis."""
+        return self.tables["verdicts"]
+
+    @property
+    def estimates(self) -> pl.DataFrame:
+        """One row per model, task and metric."""
+        return self.tables["estimates"]
+
+    @property
+    def findings(self) -> pl.DataFrame:
+        """What the screens and the readers saw."""
+        return self.tables["findings"]
+
+    def judged(self) -> pl.DataFrame:
+        """The verdicts that say more than that nothing could be said."""
+        return self.verdicts.filter(pl.col("verdict") != "INCONCLUSIVE")
+
+    def _repr_html_(self) -> str:
+        counts = self.verdicts["verdict"].value_counts(sort=True).rows()
+        words = ", ".join(f"{html.escape(name)}: {count}" for name, count in counts) or "none"
+        shown = self.verdicts.select("family", "regime", "task", "axis", "verdict", "sentence")
+        table: str = shown._repr_html_()
+        return f"<p><strong>Verdicts</strong>: {words}</p>{table}"
+
+
+def open_audit(folder: Path) -> Audit:
+    """Every table of an audit folder.
+
+    Raises:
+        StoreError: it is not an audit folder.
+    """
+    manifest = store.load_manifest(folder)
+    return Audit(folder, {table.name: store.load(folder, table) for table in TABLES}, manifest)
+
+
+def why_unjudged(audit: Audit) -> str:
+    """Why an audit came to no verdict, in one sentence."""
+    if audit.estimates.is_empty():
+        return "the input holds no answers that could be scored and no reported scores."
+    axes = ("params", "tokens", "flops", "loss")
+    placed = audit.estimates.filter(pl.any_horizontal(pl.col(axes).is_not_null()))
+    if placed.is_empty():
+        models = audit.tables["models"]["model_name"].n_unique()
+        return (
+            f"there is no scale axis. None of the {models} models has a known size, training "
+            "tokens, FLOPs or loss, so nothing can be seen to change with scale; name them with "
+            "`--models FILE` (columns model, family, params, tokens, flops)."
+        )
+    if audit.verdicts.is_empty():
+        return "no family has a task with a metric whose facts Saltus knows (`saltus list`)."
+    reasons = audit.verdicts["reason"].value_counts(sort=True).rows()
+    return "; ".join(f"{count} x {name}" for name, count in reasons) + "."
+
+
+@dataclass(frozen=True)
+class Job:
+    """A draft of an audit folder that verbs work on, one after the other."""
+
+    draft: Path
+    manifest: dict[str, Any]
+    progress: Progress
+
+    def load(self, table: type[Table]) -> pl.DataFrame:
+        """A whole table of the draft."""
+        return store.load(self.draft, table)
+
+    def run(
+        self,
+        verb: str,
+        reads: tuple[type[Table], ...],
+        options: Mapping[str, Any],
+        make: Callable[[store.TableWriter], None],
+        writes: tuple[type[Table], ...],
+    ) -> bool:
+        """Do the verb's work unless the draft holds its result; say so on the way."""
+        self.progress(verb, 0.0)
+        done = store.run_stage(self.draft, self.manifest, verb, reads, options, make, writes)
+        self.progress(verb, 1.0)
+        return done
+
+
+@contextmanager
+def _job(
+    folder: Path,
+    progress: Progress,
+    *,
+    new: bool = False,
+    seed: int | None = None,
+    command: str = "",
+) -> Iterator[Job]:
+    """A job on a folder, which changes as a whole when the block ends without an error."""
+    if not new:
+        store.load_manifest(folder)
+    with store.draft_of(folder) as draft:
+        fresh = not store.is_audit(draft)
+        manifest = store.new_manifest() if fresh else store.load_manifest(draft)
+        if seed is not None:
+            manifest["seed"] = seed
+        if command:
+            manifest["command"] = command
+        yield Job(draft, manifest, progress)
+        store.save_manifest(draft, manifest)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to read, and how.
+
+    Args:
+        paths: files, folders, globs, or NAME=PATH to name a run.
+        columns: role to column name, for plain tables.
+        models: table of model facts (sizes, tokens, FLOPs, family) that overrides our own.
+        task: task name, for tables that have none.
+        keep_going: list bad lines as findings instead of stopping at the first.
+        require_facts: refuse models whose family and size nobody states.
+    """
+
+    paths: tuple[str, ...]
+    columns: Mapping[str, str]
+    models: Path | None = None
+    task: str | None = None
+    keep_going: bool = False
+    require_facts: bool = True
+
+
+def _read(job: Job, source: Source) -> bool:
+    from saltus.readers.read import inputs_of
+    from saltus.readers.read import read as read_paths
+
+    options = {
+        "columns": dict(source.columns),
+        "task": source.task,
+        "keep_going": source.keep_going,
+        "require_facts": source.require_facts,
+        "inputs": [[str(path), store.sha256(path)] for path in inputs_of(source.paths)],
+        "models": [str(source.models), store.sha256(source.models)] if source.models else None,
+    }
+
+    def make(writer: store.TableWriter) -> None:
+        summary = read_paths(
+            source.paths,
+            columns=source.columns,
+            models=source.models,
+            task=source.task,
+            keep_going=source.keep_going,
+            require_facts=source.require_facts,
+            sink=writer.write,
+        )
+        job.manifest["inputs"] = [entry._asdict() for entry in summary.inputs]
+        job.manifest["stages"] = {}  # what was made from other inputs counts no more
+
+    return job.run("read", (), options, make, (Models, Responses, Reported, Findings))
+
+
+def _score(job: Job, metrics: Sequence[str] | None) -> bool:
+    from saltus.metrics.score import score as score_batch
+
+    def make(writer: store.TableWriter) -> None:
+        responses = store.scan(job.draft, Responses)
+        total = responses.select(pl.len()).collect().item()
+        for start in range(0, total, CHUNK):
+            batch = responses.slice(start, CHUNK).collect()
+            writer.write(Scores, score_batch(batch, metrics))
+            job.progress("score", min(1.0, (start + CHUNK) / total))
+
+    options = {"metrics": None if metrics is None else list(metrics)}
+    return job.run("score", (Responses,), options, make, (Scores,))
+
+
+def _estimate(job: Job) -> bool:
+    from saltus.estimates.estimate import estimate as make_estimates
+
+    def make(writer: store.TableWriter) -> None:
+        scores = store.scan(job.draft, Scores)
+        writer.write(Estimates, make_estimates(scores, job.load(Reported), job.load(Models)))
+
+    return job.run("estimate", (Models, Reported, Scores), {}, make, (Estimates,))
+
+
+def _screen(job: Job) -> bool:
+    from saltus.screens.screen import Evidence
+    from saltus.screens.screen import screen as run_screens
+
+    def make(writer: store.TableWriter) -> None:
+        evidence = Evidence(
+            models=job.load(Models),
+            responses=store.scan(job.draft, Responses),
+            reported=job.load(Reported),
+            estimates=job.load(Estimates),
+        )
+        kept = job.load(Findings).filter(pl.col("screen").str.starts_with("read"))
+        writer.write(Findings, pl.concat([kept, run_screens(evidence)]))
+
+    return job.run("screen", (Models, Responses, Reported, Estimates), {}, make, (Findings,))
+
+
+def _fit(job: Job, metric: str | None) -> bool:
+    from saltus.verdicts.assemble import assemble
+    from saltus.verdicts.judge import fits
+
+    def make(writer: store.TableWriter) -> None:
+        writer.write(Fits, fits(assemble(job.load(Estimates), metric)))
+
+    return job.run("fit", (Estimates,), {"metric": metric}, make, (Fits,))
+
+
+def _judge(job: Job, metric: str | None, resamples: int) -> bool:
+    from saltus.verdicts.assemble import assemble
+    from saltus.verdicts.judge import judge as pass_judgement
+
+    seed = job.manifest["seed"]
+
+    def make(writer: store.TableWriter) -> None:
+        series = assemble(job.load(Estimates), metric)
+        rng = np.random.default_rng(seed)
+        writer.write(Verdicts, pass_judgement(series, rng, resamples=resamples))
+
+    options = {"metric": metric, "seed": seed, "resamples": resamples}
+    return job.run("judge", (Estimates,), options, make, (Verdicts,))
+
+
+def _report(job: Job) -> bool:
+    from saltus.report.report import report as write_report
+
+    def make(writer: store.TableWriter) -> None:
+        tables = {table.name: store.load(job.draft, table) for table in TABLES}
+        write_report(tables, job.manifest, job.draft)
+
+    reads = (Models, Reported, Findings, Estimates, Fits, Verdicts)
+    return job.run("report", reads, {}, make, ())
+
+
+def _answers(job: Job) -> bool:
+    from saltus.report.answers import answers_page
+
+    def make(writer: store.TableWriter) -> None:
+        answers_page(job.load(Responses), job.load(Scores), job.manifest, job.draft)
+
+    return job.run("answers", (Responses, Scores), {}, make, ())
+
+
+def _source(paths: Sequence[str | Path] | str | Path, **options: Any) -> Source:
+    many = [paths] if isinstance(paths, str | Path) else paths
+    columns = options.pop("columns", None) or {}
+    return Source(tuple(map(str, many)), columns, **options)
+
+
+def read(
+    paths: Sequence[str | Path] | str | Path,
+    out: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    models: Path | None = None,
+    task: str | None = None,
+    keep_going: bool = False,
+    require_facts: bool = True,
+    command: str = "",
+    progress: Progress = _silent,
+) -> bool:
+    """Logs to the tables `models`, `responses`, `reported` and `findings` of a folder.
+
+    Args:
+        paths: files, folders, globs, or NAME=PATH to name a run.
+        out: audit folder to make or to change.
+        columns: role to column name, for plain tables.
+        models: table of model facts (sizes, tokens, FLOPs, family) that overrides our own.
+        task: task name, for tables that have none.
+        keep_going: list bad lines as findings instead of stopping at the first.
+        require_facts: refuse models whose family and size nobody states.
+        command: recorded in the manifest.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether anything was read (False: the folder already holds these inputs).
+
+    Raises:
+        SaltusError: a file cannot be read, with its place and the mend.
+    """
+    source = _source(
+        paths,
+        columns=columns,
+        models=models,
+        task=task,
+        keep_going=keep_going,
+        require_facts=require_facts,
+    )
+    with _job(out, progress, new=True, command=command) as job:
+        return _read(job, source)
+
+
+def score(
+    folder: Path, metrics: Sequence[str] | None = None, *, progress: Progress = _silent
+) -> bool:
+    """Answers to scores: every metric that applies, or the named ones."""
+    with _job(folder, progress) as job:
+        return _score(job, metrics)
+
+
+def estimate(folder: Path, *, progress: Progress = _silent) -> bool:
+    """Scores and reported values to estimates with intervals."""
+    with _job(folder, progress) as job:
+        return _estimate(job)
+
+
+def screen(folder: Path, *, progress: Progress = _silent) -> bool:
+    """Suspicions that the harness, not the model, made a number."""
+    with _job(folder, progress) as job:
+        return _screen(job)
+
+
+def fit(folder: Path, metric: str | None = None, *, progress: Progress = _silent) -> bool:
+    """Smooth and broken curves through the estimates of every family and task."""
+    with _job(folder, progress) as job:
+        return _fit(job, metric)
+
+
+def judge(
+    folder: Path,
+    metric: str | None = None,
+    *,
+    seed: int | None = None,
+    resamples: int = RESAMPLES,
+    progress: Progress = _silent,
+) -> bool:
+    """A verdict for every family, regime, task and axis."""
+    with _job(folder, progress, seed=seed) as job:
+        return _judge(job, metric, resamples)
+
+
+def report(folder: Path, *, progress: Progress = _silent) -> bool:
+    """The page, its Markdown and JSON twins, and the figures."""
+    with _job(folder, progress) as job:
+        return _report(job)
+
+
+def answers(folder: Path, *, progress: Progress = _silent) -> bool:
+    """A page with every answer beside its target and the differing words marked."""
+    with _job(folder, progress) as job:
+        return _answers(job)
+
+
+def audit(
+    paths: Sequence[str | Path] | str | Path,
+    out: Path | str | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    models: Path | None = None,
+    task: str | None = None,
+    metric: str | None = None,
+    keep_going: bool = False,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    command: str = "",
+    progress: Progress = _silent,
+) -> Audit:
+    """Read logs, judge every family and task, and write a report.
+
+    Args:
+        paths: files, folders, globs, or NAME=PATH to name a run.
+        out: audit folder; None keeps the tables in memory and writes no page.
+        columns: role to column name, for plain tables.
+        models: table of model facts that overrides our own.
+        task: task name, for tables that have none.
+        metric: thresholded metric to judge; None takes the first that fits each task.
+        keep_going: list bad lines as findings instead of stopping at the first.
+        seed: of every resampling step.
+        resamples: bootstrap draws per test.
+        command: recorded in the manifest.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        The tables and the manifest.
+
+    Raises:
+        SaltusError: an input cannot be read, with its place and the mend.
+    """
+    source = _source(paths, columns=columns, models=models, task=task, keep_going=keep_going)
+    with TemporaryDirectory() as scratch:
+        folder = Path(out) if out is not None else Path(scratch) / "audit"
+        with _job(folder, progress, new=True, seed=seed, command=command) as job:
+            _read(job, source)
+            _score(job, None)
+            _estimate(job)
+            _screen(job)
+            _fit(job, metric)
+            _judge(job, metric, resamples)
+            if out is not None:
+                _report(job)
+        made = open_audit(folder)
+        return made if out is not None else Audit(None, made.tables, made.manifest)

@@ -1,0 +1,169 @@
+"""Screens of the items: the same ones for every model, each once, all with an answer."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from saltus.screens.screen import Evidence, screen_for
+
+SHOWN = 5
+
+
+def _names(column: str) -> pl.Expr:
+    """The first few distinct names of a group, and how many more there are."""
+    names = pl.col(column).unique().sort()
+    more = pl.when(names.len() > SHOWN).then(pl.format(" and {} more", names.len() - SHOWN))
+    return pl.concat_str(names.head(SHOWN).str.join(", "), more.otherwise(pl.lit("")))
+
+
+@screen_for(
+    "Were all models of a task asked the same items?",
+    "lm-evaluation-harness issue 2598: --limit takes the first rows of a task",
+)
+def different_items(evidence: Evidence) -> pl.DataFrame:
+    """Tasks whose models answered different sets of items."""
+    sets = (
+        evidence.responses.select("model", "task", "item")
+        .unique()
+        .group_by("task", "model")
+        .agg(pl.len().alias("items"), pl.col("item").hash(seed=1).sum().alias("set"))
+        .collect(engine="streaming")
+    )
+    tasks = sets.group_by("task").agg(
+        pl.col("set").n_unique().alias("kinds"),
+        pl.col("items").min().alias("fewest"),
+        pl.col("items").max().alias("most"),
+        pl.col("model").filter(pl.col("items") < pl.col("items").max()).sort().alias("short"),
+        pl.len().alias("models"),
+    )
+    odd = tasks.filter(pl.col("kinds") > 1)
+    short = pl.col("short").list.head(SHOWN).list.join(", ")
+    return odd.select(
+        pl.lit("warning").alias("severity"),
+        "task",
+        pl.col("models").cast(pl.Int64).alias("count"),
+        pl.format(
+            "the {} models answered different sets of items ({} to {} items; fewest: {}); each is "
+            "scored on its own items, so part of a difference may be the items'",
+            "models",
+            "fewest",
+            "most",
+            short,
+        ).alias("message"),
+    )
+
+
+@screen_for(
+    "Is an item answered more than once by one model?",
+    "LiveBench issue 488: 984 duplicate judgments, 64 of which contradict",
+)
+def repeated_items(evidence: Evidence) -> pl.DataFrame:
+    """Items with several answers of one model: repeats on purpose, or duplicates."""
+    repeats = (
+        evidence.responses.group_by("task", "model", "item")
+        .agg(pl.len().alias("answers"), pl.col("output").n_unique().alias("outputs"))
+        .filter(pl.col("answers") > 1)
+        .group_by("task")
+        .agg(
+            pl.len().alias("count"),
+            pl.col("answers").max(),
+            (pl.col("outputs") > 1).sum().alias("differ"),
+            pl.col("model").n_unique().alias("models"),
+        )
+        .collect(engine="streaming")
+    )
+    return repeats.select(
+        pl.lit("note").alias("severity"),
+        "task",
+        pl.col("count").cast(pl.Int64),
+        pl.format(
+            "{} items of {} models have up to {} answers, {} of them with different text; the "
+            "answers to an item are averaged, none is dropped",
+            "count",
+            "models",
+            "answers",
+            "differ",
+        ).alias("message"),
+    )
+
+
+@screen_for(
+    "Do all items have a score?",
+    "science.md 0 (a): beyond 5 % missing a mean no longer speaks of the task",
+)
+def missing_scores(evidence: Evidence) -> pl.DataFrame:
+    """Models and tasks with items that could not be scored."""
+    gaps = evidence.estimates.filter(pl.col("missing_items") > 0)
+    rows = gaps.group_by("task", "metric").agg(
+        pl.len().alias("models"),
+        pl.col("missing_items").sum().alias("count"),
+        pl.col("missing").is_not_null().sum().alias("dropped"),
+        _names("model").alias("names"),
+    )
+    lost = pl.col("dropped") > 0
+    return rows.select(
+        pl.when(lost).then(pl.lit("warning")).otherwise(pl.lit("note")).alias("severity"),
+        "task",
+        "metric",
+        "count",
+        pl.format(
+            "{} answers of {} models have no score and are left out, never counted as 0 "
+            "({} models lose more than 5 % and get no estimate): {}",
+            "count",
+            "models",
+            "dropped",
+            "names",
+        ).alias("message"),
+    )
+
+
+@screen_for(
+    "Is the number of items behind a reported mean proven?",
+    "lm-evaluation-harness issue 3966: standard errors of exactly 0 inside (0, 1)",
+)
+def unproven_items(evidence: Evidence) -> pl.DataFrame:
+    """Reported zero-or-one means whose sample size could not be recovered."""
+    doubtful = evidence.estimates.filter(pl.col("items_method").str.starts_with("unknown"))
+    rows = doubtful.group_by("items_method", "metric").agg(
+        pl.len().alias("count"),
+        pl.col("task").n_unique().alias("tasks"),
+        _names("task").alias("names"),
+    )
+    stated = pl.col("items_method").str.contains("not stated")
+    return rows.select(
+        pl.when(stated).then(pl.lit("note")).otherwise(pl.lit("warning")).alias("severity"),
+        "metric",
+        pl.col("count").cast(pl.Int64),
+        pl.format(
+            "items {} for {} values of {} tasks ({}); no exact test is run on them",
+            "items_method",
+            "count",
+            "tasks",
+            "names",
+        ).alias("message"),
+    )
+
+
+@screen_for(
+    "Was a task's size the same for every model?",
+    "every_eval_ever pull request 285: sizes stated wrongly in aggregated results",
+)
+def different_sizes(evidence: Evidence) -> pl.DataFrame:
+    """Reported tasks whose recovered sizes differ between models."""
+    sized = evidence.estimates.filter(
+        pl.col("items").is_not_null(), pl.col("items_method") != "counted"
+    )
+    rows = sized.group_by("task", "metric").agg(
+        pl.col("items").n_unique().alias("kinds"),
+        pl.col("items").unique().sort().cast(pl.String).str.join(", ").alias("sizes"),
+        pl.col("model").n_unique().alias("count"),
+    )
+    return rows.filter(pl.col("kinds") > 1).select(
+        pl.lit("warning").alias("severity"),
+        "task",
+        "metric",
+        pl.col("count").cast(pl.Int64),
+        pl.format("models were measured on different numbers of items: {}", "sizes").alias(
+            "message"
+        ),
+    )

@@ -1,0 +1,267 @@
+"""Estimates to series: which models are the scales of a family, task and axis.
+
+One family is judged within one prompt regime. On params and FLOPs the scales are its final
+checkpoints (the longest-trained model of each size), on tokens the checkpoints of its
+largest model, on loss the final checkpoints and, where these are few, all checkpoints.
+Seeds and re-runs at one scale are merged to one point; their spread measures the model
+noise tau, which turns noise mode U into mode K (science.md 0 (b) and 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from saltus.errors import UnknownNameError
+from saltus.metrics.metric import METRICS, Metric, find
+from saltus.verdicts.links import Points, ends, gain_of, to_link
+from saltus.verdicts.series import FloatArray, Series
+
+AXES = ("params", "tokens", "flops", "loss")
+TAU_FREEDOM = 6  # degrees of freedom below which a measured tau is not called known
+
+
+class Slice(NamedTuple):
+    """The models that make the scales of one axis."""
+
+    axis: str
+    name: str
+    rows: pl.DataFrame
+
+
+def assemble(estimates: pl.DataFrame, metric: str | None = None) -> list[Series]:
+    """Every series that a collection holds, sorted by family, regime, task and axis.
+
+    Args:
+        estimates: table `Estimates`.
+        metric: thresholded metric to judge; None takes for each task the first that fits,
+            in the order of the registry.
+
+    Returns:
+        One series per family, regime, task and axis with at least one scale.
+
+    Raises:
+        UnknownNameError: no estimate is of the metric that is asked for.
+    """
+    if metric is not None and not estimates.is_empty():
+        names = estimates["metric"].unique().to_list()
+        if metric not in names:
+            raise UnknownNameError("metric", metric, names)
+    known = estimates.filter(pl.col("family").is_not_null())
+    groups = known.partition_by("family", "regime", "task", as_dict=True, maintain_order=True)
+    return [
+        series
+        for key, rows in sorted(groups.items(), key=lambda pair: tuple(map(str, pair[0])))
+        for part in slices(rows)
+        if (series := _series(key, part, metric))
+    ]
+
+
+def slices(rows: pl.DataFrame) -> Iterator[Slice]:
+    """The axes on which the models of one family, regime and task can be placed."""
+    final = _final(rows)
+    for axis in ("params", "flops"):
+        placed = final.filter(pl.col(axis) > 0)
+        if axis == "params":
+            placed = placed.filter(_longest_trained())
+        if placed.height:
+            yield Slice(axis, "final checkpoints", placed)
+    largest = rows.filter(pl.col("params") == pl.col("params").max(), pl.col("tokens") > 0)
+    if largest["tokens"].n_unique() > 1:
+        name = largest["model"][0].split("@")[0]
+        yield Slice("tokens", f"checkpoints of {name}", largest)
+    elif final.filter(pl.col("tokens") > 0)["tokens"].n_unique() > 1:
+        yield Slice("tokens", "final checkpoints", final.filter(pl.col("tokens") > 0))
+    losses = final.filter(pl.col("loss").is_not_null())
+    if losses.height:
+        yield Slice("loss", "final checkpoints", losses)
+
+
+def _final(rows: pl.DataFrame) -> pl.DataFrame:
+    """The last checkpoint of every run; a model without a step is its final checkpoint."""
+    run = pl.col("model").str.replace(r"@step\d+", "")
+    step = pl.col("step").fill_null(np.iinfo(np.int64).max)
+    return rows.filter(step == step.max().over(run))
+
+
+def _longest_trained() -> pl.Expr:
+    """Of models that differ in tokens at one size, those that saw the most."""
+    tokens = pl.col("tokens")
+    return tokens.is_null() | (tokens == tokens.max().over("params"))
+
+
+def _series(key: tuple[object, ...], part: Slice, metric: str | None) -> Series | None:
+    family, regime, task = key
+    hard = _pick(part.rows, _hard_names(part.rows, metric))
+    soft = _pick(part.rows, _partner_names(part.rows, hard))
+    if hard is None and soft is None:
+        return None
+    points = _points(part)
+    rates = _rates(points, part, hard)
+    smooth = _smooth(points, part, soft)
+    return Series(
+        family=str(family),
+        regime=None if regime is None else str(regime),
+        task=str(task),
+        axis=part.axis,
+        slice=part.name,
+        models=tuple(points["models"].to_list()),
+        x=points["x"].to_numpy(),
+        metric=hard,
+        rate=rates.rate,
+        successes=rates.successes,
+        items=rates.items,
+        chance=rates.chance,
+        partner=soft,
+        z=smooth.z,
+        variance=smooth.variance,
+        gain=gain_of(find(soft) if soft else None),
+        tau=smooth.tau,
+    )
+
+
+def _hard_names(rows: pl.DataFrame, wanted: str | None) -> list[str]:
+    """Thresholded metrics at hand, in the order of the registry."""
+    present = _present(rows)
+    if wanted is not None:
+        return [name for name in present if name == wanted]
+    order = {entry.name: place for place, entry in enumerate(METRICS)}
+    hard = [name for name, facts in present.items() if facts and facts.reaction == "thresholded"]
+    return sorted(hard, key=lambda name: (order[_facts(name).name], name))
+
+
+def _partner_names(rows: pl.DataFrame, hard: str | None) -> list[str]:
+    """Continuous metrics at hand that partner the thresholded one, best first."""
+    present = _present(rows)
+    if hard is None:
+        return [name for name, facts in present.items() if facts and facts.reaction == "continuous"]
+    return [
+        name
+        for wanted in _facts(hard).partners
+        for name, facts in present.items()
+        if facts and facts.name == wanted
+    ]
+
+
+def _present(rows: pl.DataFrame) -> dict[str, Metric | None]:
+    """Names of the metrics that have a value, with the facts of those that are known."""
+    names = rows.filter(pl.col("value").is_not_null())["metric"].unique().sort().to_list()
+    return {name: find(name) for name in names}
+
+
+def _facts(name: str) -> Metric:
+    metric = find(name)
+    if metric is None:
+        raise UnknownNameError("metric", name, (entry.name for entry in METRICS))
+    return metric
+
+
+def _pick(rows: pl.DataFrame, names: Sequence[str]) -> str | None:
+    """The first name among those that cover the most models."""
+    if not names:
+        return None
+    have = rows.filter(pl.col("value").is_not_null())
+    counts = [have.filter(pl.col("metric") == name)["model"].n_unique() for name in names]
+    return names[int(np.argmax(counts))]
+
+
+def _place(axis: str) -> pl.Expr:
+    return -pl.col(axis) if axis == "loss" else pl.col(axis).log10()
+
+
+def _points(part: Slice) -> pl.DataFrame:
+    """One row per distinct scale, increasing: x and the models merged there."""
+    models = pl.col("model").unique().sort().str.join(" + ").alias("models")
+    return part.rows.group_by(_place(part.axis).alias("x")).agg(models).sort("x")
+
+
+class Rates(NamedTuple):
+    """The thresholded metric as a share of its range, 1 is best; NaN where not known."""
+
+    rate: FloatArray
+    successes: FloatArray
+    items: FloatArray
+    chance: float
+
+
+def _at(points: pl.DataFrame, part: Slice, metric: str, *columns: pl.Expr) -> pl.DataFrame:
+    """Aggregates of one metric over the runs at each scale, aligned with the points."""
+    rows = part.rows.filter(pl.col("metric") == metric, pl.col("value").is_not_null())
+    merged = rows.group_by(_place(part.axis).alias("x")).agg(*columns)
+    return points.join(merged, on="x", how="left", maintain_order="left")
+
+
+def _rates(points: pl.DataFrame, part: Slice, metric: str | None) -> Rates:
+    """Runs at one scale share their items, so their mean counts as one run's."""
+    if metric is None:
+        nothing = np.full(points.height, np.nan)
+        return Rates(nothing, nothing, nothing, np.nan)
+    frame = _at(
+        points,
+        part,
+        metric,
+        pl.col("value").mean(),
+        pl.when(pl.col("successes").null_count() == 0).then(pl.col("successes").mean().round()),
+        pl.col("items").min(),
+        pl.col("chance").mean(),
+    )
+    best, worst = ends(_facts(metric))
+    levels = (_floats(frame, "chance") - worst) / (best - worst)
+    known = levels[np.isfinite(levels)]
+    items, successes = _floats(frame, "items"), _floats(frame, "successes")
+    return Rates(
+        (_floats(frame, "value") - worst) / (best - worst),
+        successes if best > worst else items - successes,
+        items,
+        float(known.mean()) if len(known) else np.nan,
+    )
+
+
+class Smooth(NamedTuple):
+    """The continuous metric at each scale on its link scale, and the model noise."""
+
+    z: FloatArray
+    variance: FloatArray
+    tau: float | None
+
+
+def _smooth(points: pl.DataFrame, part: Slice, metric: str | None) -> Smooth:
+    if metric is None:
+        nothing = np.full(points.height, np.nan)
+        return Smooth(nothing, nothing, None)
+    rows = part.rows.filter(pl.col("metric") == metric, pl.col("value").is_not_null())
+    names = ("value", "variance", "units", "items", "chance")
+    linked = to_link(_facts(metric), Points(*(_floats(rows, name) for name in names)))
+    runs = rows.with_columns(
+        pl.Series("z", linked.z).fill_nan(None), pl.Series("v", linked.variance).fill_nan(None)
+    ).filter(pl.col("z").is_not_null())
+    frame = _at(
+        points,
+        Slice(part.axis, part.name, runs),
+        metric,
+        pl.col("z").mean(),
+        pl.col("v").mean(),
+        pl.col("z").var().alias("spread"),
+        pl.col("z").count().alias("runs"),
+    )
+    return Smooth(_floats(frame, "z"), _floats(frame, "v"), _tau(frame))
+
+
+def _tau(frame: pl.DataFrame) -> float | None:
+    """Noise of one point from the spread of the runs merged there; None when too few.
+
+    Pooled over the scales, and divided by the runs per scale because the point is their mean.
+    """
+    runs, spread = _floats(frame, "runs"), _floats(frame, "spread")
+    freedom = float((runs - 1).sum())
+    if runs.min(initial=np.inf) < 2 or freedom < TAU_FREEDOM:
+        return None
+    pooled = float((spread * (runs - 1)).sum()) / freedom
+    return float(np.sqrt(pooled / runs.min()))
+
+
+def _floats(frame: pl.DataFrame, column: str) -> FloatArray:
+    return frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()

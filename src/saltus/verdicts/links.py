@@ -1,0 +1,110 @@
+"""From a continuous metric's mean to the scale on which "smooth" is defined (science.md 4.1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from saltus.metrics.metric import Metric
+from saltus.verdicts.series import FloatArray
+
+
+class Points(NamedTuple):
+    """Means of one metric at several models; NaN where not known.
+
+    Args:
+        value: means in the metric's unit.
+        variance: their sampling variances.
+        units: tokens (words, ...) behind a per-unit mean.
+        items: number of items.
+        chance: expected value under uniform guessing.
+    """
+
+    value: FloatArray
+    variance: FloatArray
+    units: FloatArray
+    items: FloatArray
+    chance: FloatArray
+
+
+class Linked(NamedTuple):
+    """The link-scale value, higher is better, and its sampling variance."""
+
+    z: FloatArray
+    variance: FloatArray
+
+
+def to_link(metric: Metric, points: Points) -> Linked:
+    """The z of science.md 4.1 and its delta-method variance, by the metric's link.
+
+    A mean that has no place on the link scale (a loss of 0 or below) is NaN.
+    """
+    if metric.link is None:
+        nothing = np.full_like(points.value, np.nan)
+        return Linked(nothing, nothing)
+    return LINKS[metric.link](metric, points)
+
+
+def gain_of(metric: Metric | None) -> str:
+    """How z maps to a gain in [0, 1] for materiality."""
+    losses = ("nll", "perplexity", "error_rate")
+    return "exp_exp" if metric is not None and metric.link in losses else "identity"
+
+
+def ends(metric: Metric) -> tuple[float, float]:
+    """Best and worst value; an open end counts as 1 or 0, so the unit stays the metric's."""
+    low, high = metric.bounds
+    ends = (0.0 if low is None else low, 1.0 if high is None else high)
+    return ends if metric.better == "lower" else (ends[1], ends[0])
+
+
+def _nll(metric: Metric, points: Points) -> Linked:
+    """Loss l in nats: z = -ln l, variance var(l) / l^2."""
+    loss = points.value if metric.better == "lower" else -points.value
+    loss = np.where(loss > 0, loss, np.nan)
+    return Linked(-np.log(loss), points.variance / loss**2)
+
+
+def _perplexity(metric: Metric, points: Points) -> Linked:
+    """The logarithm of a perplexity is a loss."""
+    value = np.where(points.value > 1, points.value, np.nan)
+    loss = np.log(value)
+    return Linked(-np.log(loss), points.variance / (value * loss) ** 2)
+
+
+def _error_rate(metric: Metric, points: Points) -> Linked:
+    """Error rate e, clipped off 0: z = -ln(-ln(1 - e)), linear in log N for a power law."""
+    units = np.where(np.isfinite(points.units), points.units, points.items)
+    best, worst = ends(metric)
+    rate = np.clip((points.value - best) / (worst - best), 0.0, 1.0)
+    variance = points.variance / (worst - best) ** 2
+    rate = np.where(np.isfinite(units), (rate * units + 0.5) / (units + 1), rate)
+    rate = np.where((rate > 0) & (rate < 1), rate, np.nan)
+    binomial = rate * (1 - rate) / units
+    spread = np.fmax(variance, binomial)
+    slope = (1 - rate) * np.log1p(-rate)
+    return Linked(-np.log(-np.log1p(-rate)), spread / slope**2)
+
+
+def _identity(metric: Metric, points: Points) -> Linked:
+    """Chance-corrected mean: the share of the way from chance to the best value."""
+    best, worst = ends(metric)
+    chance = np.where(np.isfinite(points.chance), points.chance, worst)
+    width = best - chance
+    return Linked((points.value - chance) / width, points.variance / width**2)
+
+
+def _skill(metric: Metric, points: Points) -> Linked:
+    """Share of the guesser's loss that is gone: 1 - b / b_guess (science.md 2.5)."""
+    base = np.where(points.chance > 0, points.chance, np.nan)
+    return Linked(1 - points.value / base, points.variance / base**2)
+
+
+LINKS = {
+    "nll": _nll,
+    "perplexity": _perplexity,
+    "error_rate": _error_rate,
+    "identity": _identity,
+    "skill": _skill,
+}

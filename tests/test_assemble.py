@@ -1,0 +1,130 @@
+"""Estimates to series: the right models at the right places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from saltus.errors import UnknownNameError
+from saltus.tables import Estimates, conform
+from saltus.verdicts.assemble import TAU_FREEDOM, assemble
+from saltus.verdicts.series import Series
+
+SIZES = (1e7, 1e8, 1e9)
+
+
+def estimates(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    base = {"family": "f", "task": "t", "metric": "acc", "value": 0.5, "items": 100}
+    frame = pl.DataFrame([base | row for row in rows], infer_schema_length=None)
+    rest = {"successes": 50.0, "variance": 0.0025, "chance": 0.25}
+    missing = {name: pl.lit(value) for name, value in rest.items() if name not in frame.columns}
+    return conform(frame.with_columns(**missing), Estimates)
+
+
+def by_axis(frame: pl.DataFrame, metric: str | None = None) -> dict[str, Series]:
+    return {series.axis: series for series in assemble(frame, metric)}
+
+
+def checkpoints() -> pl.DataFrame:
+    return estimates(
+        [
+            {"model": f"m{size:g}@step{step}", "params": size, "step": step,
+             "tokens": step * 1e6, "flops": 6 * size * step * 1e6, "value": step / 100}
+            for size in SIZES for step in (0, 10, 20, 40)
+        ]
+    )  # fmt: skip
+
+
+def test_params_and_flops_take_final_checkpoints() -> None:
+    found = by_axis(checkpoints())
+    for axis in ("params", "flops"):
+        assert found[axis].slice == "final checkpoints"
+        assert found[axis].models == ("m1e+07@step40", "m1e+08@step40", "m1e+09@step40")
+    assert found["params"].x == pytest.approx(np.log10(SIZES))
+    assert found["params"].rate == pytest.approx([0.4] * 3)
+
+
+def test_tokens_take_the_checkpoints_of_the_largest_model() -> None:
+    series = by_axis(checkpoints())["tokens"]
+    assert series.slice == "checkpoints of m1e+09"
+    assert series.x == pytest.approx(np.log10([1e7, 2e7, 4e7]))  # step 0 has no logarithm
+    assert series.rate == pytest.approx([0.1, 0.2, 0.4])
+
+
+def test_one_size_keeps_its_longest_trained_model_on_the_params_axis() -> None:
+    frame = estimates(
+        [
+            {"model": name, "params": 1e8, "tokens": tokens, "flops": tokens, "value": value}
+            for name, tokens, value in (("short", 1e9, 0.3), ("long", 4e9, 0.6))
+        ]
+    )
+    found = by_axis(frame)
+    assert found["params"].models == ("long",)
+    assert found["flops"].models == ("short", "long")
+
+
+def test_regimes_are_never_mixed() -> None:
+    frame = estimates(
+        [
+            {"model": f"m{size:g} [{regime}]", "params": size, "regime": regime}
+            for size in SIZES for regime in ("0-shot", "5-shot")
+        ]
+    )  # fmt: skip
+    assert [series.regime for series in assemble(frame)] == ["0-shot", "5-shot"]
+    assert all(series.x.size == 3 for series in assemble(frame))
+
+
+def test_models_without_family_or_size_are_left_out() -> None:
+    frame = estimates([{"model": "a", "family": None, "params": 1e9}, {"model": "b"}])
+    assert assemble(frame) == []
+
+
+def seeds(spread: float) -> pl.DataFrame:
+    rows = [
+        {"model": f"m{size:g}@seed{seed}", "params": size, "seed": seed, "metric": metric,
+         "value": value * (1 + spread * (seed - 1)), "successes": successes}
+        for size in SIZES for seed in range(3)
+        for metric, value, successes in (("exact_match", 0.2, 20.0), ("target_log_loss", 1.0, None))
+    ]  # fmt: skip
+    return estimates(rows)
+
+
+def test_seeds_are_merged_and_measure_the_noise() -> None:
+    series = by_axis(seeds(0.1))["params"]
+    assert (series.metric, series.partner) == ("exact_match", "target_log_loss")
+    assert series.successes == pytest.approx([20.0] * 3)
+    z = -np.log([0.9, 1.0, 1.1])
+    assert series.z == pytest.approx([z.mean()] * 3)
+    # 3 sizes of 3 seeds: 6 degrees of freedom, and a point is the mean of 3 runs
+    assert TAU_FREEDOM == 6
+    assert series.tau == pytest.approx(np.sqrt(z.var(ddof=1) / 3))
+
+
+def test_too_few_seeds_leave_the_noise_unknown() -> None:
+    few = seeds(0.1).filter(pl.col("seed") < 2)
+    assert by_axis(few)["params"].tau is None
+
+
+def test_a_metric_can_be_named() -> None:
+    rows = [
+        {"model": f"m{size:g}", "params": size, "metric": metric, "value": value}
+        for size in SIZES for metric, value in (("acc", 0.4), ("acc_norm", 0.6))
+    ]  # fmt: skip
+    assert by_axis(estimates(rows))["params"].metric == "acc"
+    assert by_axis(estimates(rows), "acc_norm")["params"].rate == pytest.approx([0.6] * 3)
+    with pytest.raises(UnknownNameError, match="no metric named .ac.; did you mean acc"):
+        assemble(estimates(rows), "ac")
+
+
+def test_falling_metrics_are_turned_round() -> None:
+    rows = [
+        {"model": f"m{size:g}", "params": size, "metric": "pct_stereotype", "value": 0.6,
+         "successes": 60.0, "chance": 0.5}
+        for size in SIZES
+    ]  # fmt: skip
+    series = by_axis(estimates(rows))["params"]
+    assert series.rate == pytest.approx([0.4] * 3)
+    assert series.successes == pytest.approx([40.0] * 3)
+    assert series.chance == pytest.approx(0.5)

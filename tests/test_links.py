@@ -1,0 +1,75 @@
+"""The link scale of science.md 4.1, against finite differences and the paper's identities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from saltus.metrics.metric import METRICS, Metric, find
+from saltus.verdicts.links import LINKS, Points, to_link
+
+
+def points(value: float, variance: float = 1e-6, **known: float) -> Points:
+    rest = {"units": np.nan, "items": 100.0, "chance": np.nan} | known
+    arrays = {name: np.array([number]) for name, number in rest.items()}
+    return Points(np.array([value]), np.array([variance]), **arrays)
+
+
+def named(name: str) -> Metric:
+    metric = find(name)
+    assert metric is not None
+    return metric
+
+
+LINKED = [metric for metric in METRICS if metric.link]
+
+
+@pytest.mark.parametrize("metric", LINKED, ids=lambda metric: metric.name)
+def test_better_values_have_a_higher_z(metric: Metric) -> None:
+    low, high = metric.bounds
+    start = 0.3 if metric.link != "perplexity" else 3.0
+    if low is None and high == 0.0:
+        start = -0.3
+    step = 0.05 if metric.better == "higher" else -0.05
+    chance = {"chance": 0.75} if metric.link == "skill" else {}
+    worse, better = (to_link(metric, points(v, **chance)).z[0] for v in (start, start + step))
+    assert better > worse
+
+
+@pytest.mark.parametrize("metric", LINKED, ids=lambda metric: metric.name)
+def test_the_variance_is_that_of_the_delta_method(metric: Metric) -> None:
+    value = {"perplexity": 7.0}.get(str(metric.link), 0.3)
+    if metric.bounds == (None, 0.0):
+        value = -0.3
+    shape = {"units": 1e9, "chance": 0.75 if metric.link == "skill" else 0.1}
+    sigma = 1e-3  # far above the binomial floor of 1e9 units
+    z, variance = to_link(metric, points(value, sigma**2, **shape))
+    ends = [to_link(metric, points(value + d, sigma**2, **shape)).z[0] for d in (-1e-5, 1e-5)]
+    slope = (ends[1] - ends[0]) / 2e-5
+    assert variance[0] == pytest.approx((slope * sigma) ** 2, rel=1e-3)
+    assert np.isfinite(z[0])
+
+
+def test_the_power_law_is_straight_on_the_link() -> None:
+    # science.md 1.1: N = 1e7 ... 1e12, l = (N / 1e8)^-0.3, so z rises by 0.3 ln 10 per decade
+    size = 10.0 ** np.arange(7, 13)
+    loss = (size / 1e8) ** -0.3
+    error = 1 - np.exp(-loss)
+    many = np.full(6, 1e12)
+    nothing = np.full(6, np.nan)
+    by_loss = to_link(named("target_log_loss"), Points(loss, loss * 0, nothing, many, nothing))
+    by_error = to_link(named("token_error_rate"), Points(error, loss * 0, many, many, nothing))
+    assert np.diff(by_loss.z) == pytest.approx(0.3 * np.log(10))
+    assert by_error.z == pytest.approx(by_loss.z, abs=1e-6)
+
+
+def test_zero_errors_are_clipped_by_the_number_of_tokens() -> None:
+    z = to_link(named("token_error_rate"), points(0.0, 0.0, units=499.0)).z[0]
+    assert z == pytest.approx(-np.log(-np.log1p(-0.5 / 500)))
+
+
+def test_a_loss_of_zero_has_no_place_on_the_scale() -> None:
+    assert np.isnan(to_link(named("target_log_loss"), points(0.0)).z[0])
+
+
+def test_every_link_is_used() -> None:
+    assert {metric.link for metric in LINKED} == set(LINKS)
