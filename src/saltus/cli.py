@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 CLEAN, ERROR, UNJUDGED = 0, 1, 2
+WIDE = 400  # columns of a table that no terminal shows
 SHOWN = 40  # rows of a table on a terminal before it is cut
 
 
@@ -148,7 +149,8 @@ def _show(frame: pl.DataFrame, as_json: bool) -> None:
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in frame.head(SHOWN).iter_rows():
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
+    # into a file or a pipe a row stays on one line
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
     if frame.height > SHOWN:
         click.echo(f"... and {frame.height - SHOWN} more rows (all with --json)")
 
@@ -397,7 +399,17 @@ def audit(
 
 
 def _verdicts(frame: pl.DataFrame, as_json: bool) -> None:
-    shown = ("family", "regime", "task", "axis", "verdict", "reason", "scales", "p_break")
+    shown = (
+        "family",
+        "regime",
+        "task",
+        "axis",
+        "verdict",
+        "reason",
+        "inverse",
+        "scales",
+        "p_break",
+    )
     _show(frame if as_json else frame.select(shown), as_json)
 
 

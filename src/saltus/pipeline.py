@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +20,7 @@ import polars as pl
 from saltus import store
 from saltus.tables import (
     TABLES,
+    Bands,
     Estimates,
     Findings,
     Fits,
@@ -34,6 +35,8 @@ from saltus.tables import (
 Progress = Callable[[str, float | None], None]  # verb, share done (None: not known)
 CHUNK = 20_000  # answers scored at a time
 RESAMPLES = 999
+REPORT = ("report.html", "report.md", "report.json", "figures")
+ANSWERS = ("answers.html", "answers.md", "answers.json", "answers.csv")
 
 
 def _silent(verb: str, share: float | None) -> None:
@@ -106,8 +109,14 @@ def why_unjudged(audit: Audit) -> str:
         )
     if audit.verdicts.is_empty():
         return "no family has a task with a metric whose facts Saltus knows (`saltus list`)."
+    most = int(audit.verdicts["scales"].max())  # type: ignore[arg-type]
+    unknown = audit.tables["models"].filter(pl.all_horizontal(pl.col(axes).is_null()))
     reasons = audit.verdicts["reason"].value_counts(sort=True).rows()
-    return "; ".join(f"{count} x {name}" for name, count in reasons) + "."
+    return (
+        f"no family has a scale axis to judge along that carries a verdict (at most {most} scales "
+        f"of one family; {unknown.height} of {audit.tables['models'].height} models have no known "
+        f"size). Reasons: {'; '.join(f'{count} x {name}' for name, count in reasons)}."
+    )
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,7 @@ class Source:
 
 
 def _read(job: Job, source: Source) -> bool:
-    from saltus.readers.read import inputs_of
+    from saltus.readers.read import find
     from saltus.readers.read import read as read_paths
 
     options = {
@@ -190,7 +199,9 @@ def _read(job: Job, source: Source) -> bool:
         "task": source.task,
         "keep_going": source.keep_going,
         "require_facts": source.require_facts,
-        "inputs": [[str(path), store.sha256(path)] for path in inputs_of(source.paths)],
+        "inputs": [
+            [str(found.path), found.model, store.sha256(found.path)] for found in find(source.paths)
+        ],
         "models": [str(source.models), store.sha256(source.models)] if source.models else None,
     }
 
@@ -204,7 +215,7 @@ def _read(job: Job, source: Source) -> bool:
             require_facts=source.require_facts,
             sink=writer.write,
         )
-        job.manifest["inputs"] = [entry._asdict() for entry in summary.inputs]
+        job.manifest["inputs"] = [asdict(entry) for entry in summary.inputs]
         job.manifest["stages"] = {}  # what was made from other inputs counts no more
 
     return job.run("read", (), options, make, (Models, Responses, Reported, Findings))
@@ -223,6 +234,15 @@ def _score(job: Job, metrics: Sequence[str] | None) -> bool:
 
     options = {"metrics": None if metrics is None else list(metrics)}
     return job.run("score", (Responses,), options, make, (Scores,))
+
+
+def _with_default(name: str | None) -> list[str] | None:
+    """The metrics scored by default and one more, where that can be scored from answers."""
+    from saltus.metrics.metric import METRICS
+
+    if name is None or name not in METRICS or METRICS[name].function is None:
+        return None
+    return [entry.name for entry in METRICS if entry.default or entry.name == name]
 
 
 def _estimate(job: Job) -> bool:
@@ -264,6 +284,8 @@ def _fit(job: Job, metric: str | None) -> bool:
 
 def _judge(job: Job, metric: str | None, resamples: int) -> bool:
     from saltus.verdicts.assemble import assemble
+    from saltus.verdicts.band import bands
+    from saltus.verdicts.flag import flag
     from saltus.verdicts.judge import judge as pass_judgement
 
     seed = job.manifest["seed"]
@@ -271,20 +293,23 @@ def _judge(job: Job, metric: str | None, resamples: int) -> bool:
     def make(writer: store.TableWriter) -> None:
         series = assemble(job.load(Estimates), metric)
         rng = np.random.default_rng(seed)
-        writer.write(Verdicts, pass_judgement(series, rng, resamples=resamples))
+        verdicts = pass_judgement(series, rng, resamples=resamples)
+        writer.write(Verdicts, flag(verdicts, job.load(Findings)))
+        writer.write(Bands, bands(series, rng))
 
     options = {"metric": metric, "seed": seed, "resamples": resamples}
-    return job.run("judge", (Estimates,), options, make, (Verdicts,))
+    return job.run("judge", (Estimates, Findings), options, make, (Verdicts, Bands))
 
 
 def _report(job: Job) -> bool:
-    from saltus.report.report import report as write_report
+    from saltus.report.write import report as write_report
 
     def make(writer: store.TableWriter) -> None:
+        store.discard(job.draft, *REPORT)
         tables = {table.name: store.load(job.draft, table) for table in TABLES}
         write_report(tables, job.manifest, job.draft)
 
-    reads = (Models, Reported, Findings, Estimates, Fits, Verdicts)
+    reads = (Models, Reported, Findings, Estimates, Fits, Verdicts, Bands)
     return job.run("report", reads, {}, make, ())
 
 
@@ -292,6 +317,7 @@ def _answers(job: Job) -> bool:
     from saltus.report.answers import answers_page
 
     def make(writer: store.TableWriter) -> None:
+        store.discard(job.draft, *ANSWERS)
         answers_page(job.load(Responses), job.load(Scores), job.manifest, job.draft)
 
     return job.run("answers", (Responses, Scores), {}, make, ())
@@ -437,7 +463,7 @@ def audit(
         folder = Path(out) if out is not None else Path(scratch) / "audit"
         with _job(folder, progress, new=True, seed=seed, command=command) as job:
             _read(job, source)
-            _score(job, None)
+            _score(job, _with_default(metric))
             _estimate(job)
             _screen(job)
             _fit(job, metric)

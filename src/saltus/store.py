@@ -200,6 +200,15 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def discard(draft: Path, *names: str) -> None:
+    """Remove files and folders of a draft before they are written anew, links included."""
+    for path in (draft / name for name in names):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def new_manifest() -> dict[str, Any]:
     """The manifest of a folder that is about to be made."""
     return {

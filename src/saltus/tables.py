@@ -216,8 +216,28 @@ class Verdicts(Table):
     inverse = Column(pl.Boolean, "the tests were run on falling scores (inverse scaling)")
 
 
+class Bands(Table):
+    """What a smooth family would have shown under the thresholded metric, for one series."""
+
+    name = "bands"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    axis = Column(pl.String, "params, tokens, flops or loss", required=True)
+    slice = Column(pl.String, "what is held fixed, such as `final checkpoints`", required=True)
+    metric = Column(pl.String, "thresholded metric", required=True)
+    partner = Column(pl.String, "continuous metric whose smooth curve was pushed through", True)
+    curve = Column(pl.String, "that smooth curve, by name", required=True)
+    x = Column(FLOATS, "places on the axis, log10 (minus the loss in nats on the loss axis)")
+    low = Column(FLOATS, "2.5 % quantile of the rate that would have been observed")
+    median = Column(FLOATS, "its median")
+    high = Column(FLOATS, "97.5 % quantile")
+    inside = Column(pl.Int64, "observed scales that lie in the band", required=True)
+    scales = Column(pl.Int64, "observed scales", required=True)
+
+
 TABLES: tuple[type[Table], ...] = (
-    Models, Responses, Reported, Findings, Scores, Estimates, Fits, Verdicts,
+    Models, Responses, Reported, Findings, Scores, Estimates, Fits, Verdicts, Bands,
 )  # fmt: skip
 
 

@@ -6,13 +6,15 @@ import numpy as np
 import polars as pl
 
 from saltus.estimates.intervals import mean_variance, needs_exact, proportion, student
-from saltus.estimates.recover import recovered
+from saltus.estimates.recover import is_count, recovered
 from saltus.metrics.metric import find
 from saltus.readers.facts import task_facts
 from saltus.tables import Estimates, conform
 
 KEY = ["model", "task", "metric"]
 LEVEL = 0.95
+DEFINITION = "the metric's definition"
+UNKNOWN_CHANCE = "unknown: a guess can hit such targets, but nothing says how often"
 MISSING_SHARE = 0.05  # science.md 0 (a): beyond it a model's mean no longer speaks of the task
 
 
@@ -32,7 +34,9 @@ def estimate(scores: pl.LazyFrame, reported: pl.DataFrame, models: pl.DataFrame)
     Returns:
         Table `Estimates`, sorted.
     """
-    own = _from_items(scores)
+    own = _from_items(scores).with_columns(
+        chance_source=pl.col("chance_source").fill_null(pl.lit(UNKNOWN_CHANCE))
+    )
     per_item = reported.lazy().filter(pl.col("item").is_not_null())
     stated = _from_items(_as_scores(per_item))
     whole = recovered(reported.filter(pl.col("item").is_null()))
@@ -85,7 +89,10 @@ def _from_items(scores: pl.LazyFrame) -> pl.DataFrame:
         value.is_null().sum().alias("missing_items"),
         pl.col("missing").drop_nulls().mode().sort().first().alias("why"),
         pl.col("units").filter(value.is_not_null()).sum().alias("units"),
-        pl.when(pl.col("chance").null_count() == 0).then(pl.col("chance").mean()).alias("chance"),
+        # a target such as a letter can be guessed, but nobody says how often: its chance is null
+        pl.when(2 * pl.col("chance").null_count() <= pl.len())
+        .then(pl.col("chance").mean())
+        .alias("chance"),
         pl.col("answers").max(),
     )
     frame = rows.collect(engine="streaming")
@@ -116,6 +123,7 @@ def _reduced(frame: pl.DataFrame) -> pl.DataFrame:
     count = frame["items"].to_numpy().astype(float)
     naive = mean_variance(frame["squares"].to_numpy(), frame["total"].to_numpy(), count)
     n, mean = pl.col("items"), pl.col("total") / pl.col("items")
+    counts = pl.col("metric").is_in([m for m in frame["metric"].unique() if is_count(find(m))])
     share = pl.col("missing_items") / (n + pl.col("missing_items"))
     # sum_c (S_c - n_c m)^2 / n^2; one item per cluster is no clustering
     robust = (pl.col("ss") - 2 * mean * pl.col("sn") + mean**2 * pl.col("nn")) / n**2
@@ -140,8 +148,8 @@ def _reduced(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("items").cast(pl.Int64),
         pl.lit("counted").alias("items_method"),
         pl.when(clustered).then(pl.col("clusters")).cast(pl.Int64).alias("clusters"),
-        pl.when(pl.col("binary") & (pl.col("answers") == 1) & (n > 0))
-        .then(pl.col("total"))
+        pl.when((pl.col("binary") | counts) & (pl.col("answers") == 1) & (n > 0))
+        .then(pl.col("total").round())  # a tie among choices counts in part
         .alias("successes"),
         pl.when(pl.col("units") > 0).then(pl.col("units")).alias("units"),
         "chance",
@@ -231,7 +239,9 @@ def _with_chance(rows: pl.DataFrame) -> pl.DataFrame:
     known = [(task, metric, *_chance(task, metric)) for task, metric in pairs.iter_rows()]
     schema = {"task": pl.String, "metric": pl.String, "known": pl.Float64, "origin": pl.String}
     facts = pl.DataFrame(known, schema=schema, orient="row")
-    empty = pl.col("chance").is_null()
+    # scoring knows better than the metric's definition whether a target can be guessed
+    usable = pl.col("chance_source").is_null() | (pl.col("origin") != DEFINITION)
+    empty = pl.col("chance").is_null() & usable
     return (
         rows.join(facts, on=["task", "metric"], how="left")
         .with_columns(
@@ -243,10 +253,10 @@ def _with_chance(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _chance(task: str, name: str) -> tuple[float | None, str | None]:
-    facts = task_facts(task, name)
-    if facts and facts.chance is not None:
+    facts, metric = task_facts(task, name), find(name)
+    rising = metric is None or metric.better == "higher"  # the level is one of right answers
+    if facts and facts.chance is not None and rising:
         return facts.chance, facts.source
-    metric = find(name)
     if metric and isinstance(metric.chance, float):
-        return metric.chance, "the metric's definition"
+        return metric.chance, DEFINITION
     return None, None

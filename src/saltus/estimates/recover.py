@@ -19,6 +19,8 @@ from saltus.readers.facts import task_facts
 WHOLE = 1e-6  # relative distance from a whole number that full double prints stay below
 LARGEST = 20_000  # for common denominators: beyond it a chance hit is no longer negligible
 DISTINCT = 3
+POWERS_OF_TEN = tuple(10**decimals for decimals in range(7))
+UNROUNDED = 12  # distinct values after which a divisor of 10^d is no luck of rounding
 
 STATED = "stated"
 RECOVERED = "recovered from value and standard error"
@@ -144,7 +146,8 @@ def _sizes(value: FloatArray, stderr: FloatArray, stated: FloatArray, published:
 def _common_denominator(value: FloatArray) -> float:
     """Smallest n with every value a multiple of 1/n: a lower bound of the number of items.
 
-    NaN where the values are too few, or where they may just have been rounded to decimals.
+    NaN where the values are too few, or where they may just have been rounded: d decimals
+    make the denominator 10^d, and a divisor of it only by a luck of 1/2 per value or less.
     """
     distinct = np.unique(value[np.isfinite(value)])
     if len(distinct) < DISTINCT:
@@ -152,9 +155,11 @@ def _common_denominator(value: FloatArray) -> float:
     sizes = np.arange(2, LARGEST + 1, dtype=float)
     for candidate in distinct:
         sizes = sizes[is_whole(candidate * sizes, np.ones_like(sizes))]
-    if not len(sizes) or 10**6 % int(sizes[0]) == 0:
+    if not len(sizes):
         return np.nan
-    return float(sizes[0])
+    smallest = int(sizes[0])
+    luck = 10**6 % smallest == 0 and (smallest in POWERS_OF_TEN or len(distinct) < UNROUNDED)
+    return np.nan if luck else float(smallest)
 
 
 def _unique(rows: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from saltus.estimates.recover import is_count
+from saltus.metrics.metric import find
 from saltus.screens.screen import Evidence, screen_for
 
 SHOWN = 5
@@ -123,7 +125,12 @@ def missing_scores(evidence: Evidence) -> pl.DataFrame:
 )
 def unproven_items(evidence: Evidence) -> pl.DataFrame:
     """Reported zero-or-one means whose sample size could not be recovered."""
-    doubtful = evidence.estimates.filter(pl.col("items_method").str.starts_with("unknown"))
+    counts = [name for name in evidence.estimates["metric"].unique() if is_count(find(name))]
+    doubtful = evidence.estimates.filter(
+        pl.col("items_method").str.starts_with("unknown"),
+        pl.col("value").is_not_null(),
+        pl.col("metric").is_in(counts),
+    )
     rows = doubtful.group_by("items_method", "metric").agg(
         pl.len().alias("count"),
         pl.col("task").n_unique().alias("tasks"),

@@ -21,6 +21,7 @@ from saltus.verdicts.links import Points, ends, gain_of, to_link
 from saltus.verdicts.series import FloatArray, Series
 
 AXES = ("params", "tokens", "flops", "loss")
+FEWEST_UNITS = 2.0  # words per target below which word errors are no finer than exact match
 TAU_FREEDOM = 6  # degrees of freedom below which a measured tau is not called known
 
 
@@ -142,8 +143,15 @@ def _partner_names(rows: pl.DataFrame, hard: str | None) -> list[str]:
         name
         for wanted in _facts(hard).partners
         for name, facts in present.items()
-        if facts and facts.name == wanted
+        if facts and facts.name == wanted and not _coarse(rows, name)
     ]
+
+
+def _coarse(rows: pl.DataFrame, name: str) -> bool:
+    """Whether a per-token score is as all-or-nothing as the whole: one token per item."""
+    found = rows.filter(pl.col("metric") == name, pl.col("units").is_not_null())
+    share = (found["units"] / found["items"]).to_numpy()
+    return bool(len(share) and np.median(share) < FEWEST_UNITS)
 
 
 def _present(rows: pl.DataFrame) -> dict[str, Metric | None]:

@@ -1,0 +1,297 @@
+"""Metrics of the log-probabilities of choices."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from saltus.metrics.metric import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Ragged,
+    Reasons,
+    Values,
+    first_reasons,
+    metric,
+    present,
+)
+
+ROUNDING = 1e-6  # how far a log-probability may stand above 0 before it is none
+
+
+class Choices(NamedTuple):
+    """The items that can be scored, their choices end to end.
+
+    Args:
+        logprobs: (choices,) nats, not normalised.
+        starts: (scored,) where each item's choices begin.
+        lengths: (scored,) choices per item.
+        right: (scored,) place of the right choice in `logprobs`.
+        scored: (items,) which of all items these are.
+        missing: (items,) why the others are not.
+    """
+
+    logprobs: FloatArray
+    starts: IntArray
+    lengths: IntArray
+    right: IntArray
+    scored: BoolArray
+    missing: Reasons
+
+
+def _any(flags: BoolArray, lengths: IntArray) -> BoolArray:
+    """(items,) whether any flag of an item is set; False for an item without flags."""
+    return np.bincount(np.repeat(np.arange(len(lengths)), lengths)[flags], None, len(lengths)) > 0
+
+
+def prepared(choice_logprobs: Ragged, target_index: FloatArray) -> Choices:
+    """The items whose choices and right answer are all there and make sense."""
+    flat, lengths = choice_logprobs
+    # an index that is not an integer points at no choice either
+    index_there = (target_index >= 0) & (target_index < lengths) & (target_index % 1 == 0)
+    checks = [
+        (lengths == 0, "no choices"),
+        (lengths == 1, "a single choice"),
+        (np.isnan(target_index), "no index of the right choice"),
+        (~index_there, "the index of the right choice is out of range"),
+        (_any(np.isnan(flat), lengths), "a log-probability of a choice is not a number"),
+        (_any(flat > ROUNDING, lengths), "a choice has a probability above 1"),
+        (~_any(flat != 0, lengths), "all log-probabilities are 0: they were not recorded"),
+        (~_any(np.isfinite(flat), lengths), "all choices have probability 0"),
+    ]
+    missing = first_reasons(len(lengths), checks)
+    scored = present(missing)
+    kept = lengths[scored]
+    starts = np.cumsum(kept) - kept
+    right = starts + target_index[scored].astype(np.int64)
+    return Choices(flat[np.repeat(scored, lengths)], starts, kept, right, scored, missing)
+
+
+def log_probabilities(choices: Choices) -> FloatArray:
+    """(choices,) log of the probabilities after they are made to sum to 1 per item."""
+    peak = np.repeat(np.maximum.reduceat(choices.logprobs, choices.starts), choices.lengths)
+    shifted = choices.logprobs - peak
+    total = np.add.reduceat(np.exp(shifted), choices.starts)
+    logs: FloatArray = shifted - np.repeat(np.log(total), choices.lengths)
+    return logs
+
+
+def _placed(choices: Choices, value: FloatArray) -> Values:
+    """Values of the scored items at their places among all items."""
+    whole = np.full(len(choices.scored), np.nan)
+    whole[choices.scored] = value
+    return Values(whole, choices.missing)
+
+
+def _empty(choices: Choices) -> bool:
+    return len(choices.starts) == 0
+
+
+@metric(
+    unit="share of items",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="thresholded",
+    source="Srivastava et al. 2022, arXiv:2206.04615, `multiple_choice_grade`; ties: expected "
+    "value of breaking them at random",
+    aliases=("mc_grade",),
+    binary=True,
+    chance="uniform",
+    partners=(
+        "correct_choice_probability", "brier_sum", "brier_mean", "choice_log_loss",
+        "correct_answer_loss", "soft_log_prob", "bits_per_byte", "target_log_loss",
+    ),
+    default=True,
+)  # fmt: skip
+def multiple_choice_grade(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """1 when the right choice has the largest probability, 1/m when it ties with m - 1 others.
+
+    Args:
+        choice_logprobs: nats, per item one per choice.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    if _empty(choices):
+        return _placed(choices, np.empty(0))
+    peak = np.maximum.reduceat(choices.logprobs, choices.starts)
+    ties = np.add.reduceat(choices.logprobs == np.repeat(peak, choices.lengths), choices.starts,
+                           dtype=np.float64)  # fmt: skip
+    return _placed(choices, (choices.logprobs[choices.right] == peak) / ties)
+
+
+@metric(
+    unit="share of items",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="thresholded",
+    source="lm-evaluation-harness, `acc_bytes`: the largest log-probability per byte of choice",
+    aliases=("acc_bytes",),
+    binary=True,
+    chance="uniform",
+    partners=(
+        "correct_choice_probability", "brier_sum", "brier_mean", "choice_log_loss",
+        "correct_answer_loss", "bits_per_byte", "target_log_loss",
+    ),
+)  # fmt: skip
+def multiple_choice_grade_per_byte(
+    choice_logprobs: Ragged, choice_bytes: Ragged, target_index: FloatArray
+) -> Values:
+    """The multiple choice grade with each log-probability divided by the choice's bytes.
+
+    Args:
+        choice_logprobs: nats, per item one per choice.
+        choice_bytes: length of each choice.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    flat, lengths = choice_logprobs
+    sizes, counts = choice_bytes
+    usable = (lengths == counts) & ~_any(~(sizes > 0), counts)
+    divisor = np.ones(len(flat))
+    divisor[np.repeat(usable, lengths)] = sizes[np.repeat(usable, counts)]
+    value, missing, _ = multiple_choice_grade(Ragged(flat / divisor, lengths), target_index)
+    missing[~usable & present(missing)] = "no length in bytes for some choice"
+    return Values(value, missing)
+
+
+@metric(
+    unit="probability",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source="Schaeffer et al. 2024, arXiv:2406.04391, p^Choices; Du et al. 2024, "
+    "arXiv:2403.15796, CorrectChoiceProb",
+    aliases=("soft_prob", "correct_choice_prob", "correct_prob"),
+    chance="uniform",
+    link="identity",
+    default=True,
+)
+def correct_choice_probability(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Probability of the right choice among the choices.
+
+    Args:
+        choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    if _empty(choices):
+        return _placed(choices, np.empty(0))
+    return _placed(choices, np.exp(log_probabilities(choices)[choices.right]))
+
+
+@metric(
+    unit="squared probability, summed over choices",
+    better="lower",
+    bounds=(0.0, 2.0),
+    reaction="continuous",
+    source="Brier 1950, Monthly Weather Review 78(1), eq. 2; Du et al. 2024, eq. 2",
+    aliases=("brier_score", "brier"),
+    chance="brier_sum",
+    link="skill",
+    default=True,
+)
+def brier_sum(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Squared distance between the choice probabilities and the truth.
+
+    0 when sure and right, 2 when sure and wrong, 1 - 1/K for an even guess. A fall towards
+    1 - 1/K from above is calibration, not ability.
+
+    Args:
+        choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    if _empty(choices):
+        return _placed(choices, np.empty(0))
+    distance = np.exp(log_probabilities(choices))
+    distance[choices.right] -= 1.0
+    return _placed(choices, np.add.reduceat(distance**2, choices.starts))
+
+
+@metric(
+    unit="squared probability, mean over choices",
+    better="lower",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source="Srivastava et al. 2022, arXiv:2206.04615, calibration metrics: the sum divided by K",
+    aliases=("multiple_choice_brier_score", "calibration_multiple_choice_brier_score"),
+    chance="brier_mean",
+    link="skill",
+)
+def brier_mean(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """The Brier sum divided by the number of choices.
+
+    Args:
+        choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    value, missing, _ = brier_sum(choice_logprobs, target_index)
+    return Values(value / np.maximum(choice_logprobs.lengths, 1), missing)
+
+
+@metric(
+    unit="nats per item",
+    better="lower",
+    bounds=(0.0, None),
+    reaction="continuous",
+    source="Good 1952, J. R. Statist. Soc. B 14(1): logarithmic score",
+    aliases=("choice_logloss",),
+    chance="log",
+    link="nll",
+)
+def choice_log_loss(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Minus the log of the right choice's probability among the choices.
+
+    Args:
+        choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    if _empty(choices):
+        return _placed(choices, np.empty(0))
+    # the largest of K numbers may come out above 0 by one rounding
+    return _placed(choices, np.maximum(-log_probabilities(choices)[choices.right], 0.0))
+
+
+@metric(
+    unit="nats per answer",
+    better="lower",
+    bounds=(0.0, None),
+    reaction="continuous",
+    source="Schaeffer et al. 2024, arXiv:2406.04391: -log p^Vocab(correct)",
+    aliases=("correct_answer_loss_mean", "logits_correct"),
+    link="nll",
+)
+def correct_answer_loss(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Minus the log-probability of the right choice among all strings.
+
+    Args:
+        choice_logprobs: nats, per item one per choice, taken as they are.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    return _placed(choices, np.maximum(-choices.logprobs[choices.right], 0.0))
+
+
+@metric(
+    unit="nats",
+    better="higher",
+    bounds=(None, None),
+    reaction="continuous",
+    source="log-odds of the right choice against the best wrong one",
+)
+def choice_margin(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Log-probability of the right choice minus that of the best wrong one.
+
+    Args:
+        choice_logprobs: nats, per item one per choice.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    if _empty(choices):
+        return _placed(choices, np.empty(0))
+    wrong = choices.logprobs.copy()
+    wrong[choices.right] = -np.inf
+    best_wrong = np.maximum.reduceat(wrong, choices.starts)
+    return _placed(choices, choices.logprobs[choices.right] - best_wrong)

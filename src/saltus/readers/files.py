@@ -1,0 +1,200 @@
+"""Opening files within bounds: gzip, long lines, deep nesting, things that are no files.
+
+Every fault of the file becomes a `ReadError`; nothing here knows any format.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+import re
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+import msgspec
+
+from saltus.errors import ReadError
+
+HEAD_BYTES = 64 << 10
+FIRST_LINE_BYTES = 1 << 20
+LINE_BYTES = 64 << 20
+DOCUMENT_BYTES = 256 << 20
+DECOMPRESSED_BYTES = 20_000_000_000
+
+Value = TypeVar("Value")
+# a string that the end of the text cuts off is one token too
+_TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"(\s*:)?|\\?\Z)|[{}\[\]]')
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
+        what = f"the gzip data are cut short or damaged ({fault}); fetch the file again"
+        raise ReadError(what, path) from None
+    except OSError as fault:
+        raise ReadError(f"cannot be read ({fault.strerror or fault})", path) from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """The file as it lies on the disk and its decompressed stream.
+
+    Gzip is recognised by its first two bytes, not by the suffix.
+
+    Raises:
+        ReadError: not a regular file (a folder, a pipe, a device), empty, or not readable.
+    """
+    with _faults_named(path):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ReadError("is not a regular file; give a file or a folder of files", path)
+        with path.open("rb") as raw:
+            magic = raw.read(2)
+            if not magic:
+                raise ReadError("the file is empty", path)
+            raw.seek(0)
+            if magic == b"\x1f\x8b":
+                with gzip.GzipFile(fileobj=raw) as stream:
+                    yield raw, cast(IO[bytes], stream)
+            else:
+                yield raw, raw
+
+
+def head_bytes(path: Path) -> bytes:
+    """The first 64 KB, decompressed, and more until the first line ends (at most 1 MB)."""
+    with opened(path) as (_, stream):
+        data = stream.read(HEAD_BYTES)
+        while b"\n" not in data and len(data) < FIRST_LINE_BYTES:
+            more = stream.read(HEAD_BYTES)
+            if not more:
+                break
+            data += more
+    if not data.strip():
+        raise ReadError("the file is empty", path)
+    return data
+
+
+def byte_lines(path: Path, advance: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
+    """The decompressed lines with their numbers, from 1.
+
+    Raises:
+        ReadError: a line over 64 MB, more than 20 GB in all, or a damaged gzip file.
+    """
+    with opened(path) as (raw, stream):
+        total = told = 0
+        for number, line in enumerate(iter(lambda: stream.readline(LINE_BYTES + 1), b""), 1):
+            total += len(line)
+            if len(line) > LINE_BYTES:
+                raise ReadError(f"a line is longer than {LINE_BYTES >> 20} MB", path, number)
+            if total > DECOMPRESSED_BYTES:
+                limit = DECOMPRESSED_BYTES // 10**9
+                raise ReadError(f"more than {limit} GB when decompressed; split it", path, number)
+            if number % 1000 == 0:
+                here = raw.tell()
+                advance(here - told)
+                told = here
+            yield number, line
+
+
+def text_lines(path: Path, advance: Callable[[int], None]) -> Iterator[str]:
+    """The decompressed lines as UTF-8 text, without a byte order mark."""
+    for number, line in byte_lines(path, advance):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as fault:
+            raise ReadError(f"not UTF-8 text ({fault.reason})", path, number) from None
+        yield text
+
+
+def document(path: Path) -> bytes:
+    """The whole decompressed file, at most 256 MB."""
+    with opened(path) as (_, stream):
+        data = stream.read(DOCUMENT_BYTES + 1)
+    if len(data) > DOCUMENT_BYTES:
+        limit = DOCUMENT_BYTES >> 20
+        raise ReadError(f"one JSON document of more than {limit} MB; write it as JSON lines", path)
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of the file as it lies on the disk."""
+    with path.open("rb") as raw:
+        return hashlib.file_digest(raw, "sha256").hexdigest()
+
+
+def decode(
+    decoder: msgspec.json.Decoder[Value], data: bytes | msgspec.Raw, path: Path,
+    line: int | None = None, field: str | None = None,
+) -> Value:  # fmt: skip
+    """One JSON value, typed; NaN and Infinity, which JSON lacks but Python writes, pass.
+
+    Raises:
+        ReadError: not JSON, not of the type, or nested too deep.
+    """
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as fault:
+        raise ReadError(str(fault), path, line, field) from None
+    except msgspec.DecodeError as fault:
+        return _decode_leniently(decoder, bytes(data), str(fault), path, line, field)
+    except RecursionError:
+        raise ReadError("the JSON is nested too deep", path, line, field) from None
+
+
+def _decode_leniently(
+    decoder: msgspec.json.Decoder[Value], data: bytes, what: str, path: Path,
+    line: int | None, field: str | None,
+) -> Value:  # fmt: skip
+    try:
+        value = json.loads(data)
+        raw = _raw(value, decoder.type)
+        return cast(Value, raw) if raw is not None else msgspec.convert(value, type=decoder.type)
+    except RecursionError:
+        raise ReadError("the JSON is nested too deep", path, line, field) from None
+    except msgspec.ValidationError as fault:
+        raise ReadError(str(fault), path, line, field) from None
+    except (ValueError, UnicodeDecodeError):
+        cut = len(data) > 0 and not data.rstrip().endswith((b"}", b"]"))
+        hint = " (cut short?)" if cut else ""
+        raise ReadError(f"not JSON: {what}{hint}", path, line, field) from None
+
+
+def _raw(value: Any, kind: Any) -> dict[str, msgspec.Raw] | list[msgspec.Raw] | None:
+    """The members written again, where the type wants them unparsed; else nothing."""
+    if kind == dict[str, msgspec.Raw] and isinstance(value, dict):
+        return {key: msgspec.Raw(json.dumps(member).encode()) for key, member in value.items()}
+    if kind == list[msgspec.Raw] and isinstance(value, list):
+        return [msgspec.Raw(json.dumps(member).encode()) for member in value]
+    return None
+
+
+def top_level_keys(text: str) -> frozenset[str]:
+    """Keys of the first JSON object, or of the first object in a list, as far as text goes."""
+    start = text.lstrip()[:1]
+    if start not in ("{", "["):
+        return frozenset()
+    wanted, depth, keys = (1 if start == "{" else 2), 0, set()
+    for token in _TOKEN.finditer(text):
+        mark = token.group()
+        if mark in ("{", "["):
+            depth += 1
+        elif mark in ("}", "]"):
+            depth -= 1
+            if depth < wanted:
+                break
+        elif depth == wanted and token.group(2):
+            keys.add(token.group(1))
+    return frozenset(keys)
+
+
+def finite(value: float) -> float | None:
+    """The number, or nothing for NaN and the infinities."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,97 @@
+"""The user's table of model facts (`--models FILE`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from saltus.errors import ReadError
+from saltus.readers.cells import Casts
+from saltus.readers.facts import CHECKPOINT_FACTS, FACTS, Facts, canonical, facts
+from saltus.readers.files import head_bytes
+from saltus.readers.reader import Faults, Head, Options
+from saltus.readers.roles import resolve
+from saltus.readers.tabular import chunks, shape
+
+TEXTS = ("family", "loss_name")
+
+
+@dataclass(frozen=True)
+class UserModels:
+    """Facts by the name that the user wrote.
+
+    Args:
+        rows: (name, step) -> facts; step None holds for the final model.
+        used: mapped roles that the file has.
+    """
+
+    rows: Mapping[tuple[str, int | None], Facts] = field(default_factory=dict)
+    used: frozenset[str] = frozenset()
+
+    def find(self, label: str, name: str, step: int | None) -> Facts:
+        """What the user says of a model; for a checkpoint without its own row, not its tokens."""
+        for wanted in (label, name, canonical(name)):
+            if (wanted, step) in self.rows:
+                return self.rows[wanted, step]
+        final = self.rows.get((name, None)) or self.rows.get((canonical(name), None))
+        if final is None:
+            return Facts()
+        lasting = {n: getattr(final, n) for n in FACTS if n not in CHECKPOINT_FACTS}
+        return facts(next(iter(final.sources.values()), "--models"), lasting, listed=True)
+
+
+def read_models(path: Path, columns: Mapping[str, str]) -> UserModels:
+    """A plain table with a column for the model and any of family, params, tokens, flops, loss.
+
+    Args:
+        path: CSV, JSON lines, JSON array or Parquet.
+        columns: role -> column name, as mapped by the user; roles that the file lacks are
+            looked for in the logs.
+
+    Raises:
+        ReadError: no model column, no facts, or a bad cell, with its line.
+    """
+    head = Head(path, head_bytes(path), columns)
+    form = shape(head)
+    if form is None:
+        raise ReadError("--models needs a table: CSV, JSON lines, a JSON array or Parquet", path)
+    rows: dict[tuple[str, int | None], Facts] = {}
+    used: frozenset[str] = frozenset()
+    for chunk in chunks(path, form, Options(columns), Faults(path, False)):
+        roles = resolve(chunk.header, columns)
+        wanted = [name for name in (*FACTS, "step") if name in roles]
+        if "model" not in roles or not set(wanted) & set(FACTS):
+            what = "needs the columns model and some of family, params, tokens, flops, loss"
+            raise ReadError(f"{what}; it has {', '.join(chunk.header)}", path)
+        casts = Casts(path, chunk)
+        cells = {n: _cells(casts, n, roles[n].name, roles[n].factor) for n in wanted}
+        names = casts.text(roles["model"].name).to_list()
+        if casts.bad:
+            raise casts.bad[min(casts.bad)]
+        for index, name in enumerate(names):
+            values = {n: column[index] for n, column in cells.items()}
+            _add(rows, name, values, path, chunk.lines[index])
+        used |= {role for role, column in roles.items() if column.mapped}
+    return UserModels(rows, used)
+
+
+def _cells(casts: Casts, role: str, name: str, factor: float) -> list[object]:
+    if role in TEXTS:
+        return casts.text(name).to_list()
+    return (casts.ints(name) if role == "step" else casts.floats(name, factor)).to_list()
+
+
+def _add(
+    rows: dict[tuple[str, int | None], Facts], name: str | None, values: dict[str, object],
+    path: Path, line: int,
+) -> None:  # fmt: skip
+    if name is None:
+        raise ReadError("is empty; it is required", path, line, "model")
+    step = values.pop("step", None)
+    new = facts(path.name, values, listed=True)
+    key = (name, step if isinstance(step, int) else None)
+    if rows.get(key, new) != new:
+        raise ReadError(f"{name!r} is there twice with other facts", path, line, "model")
+    rows[key] = new
+    rows.setdefault((canonical(name), key[1]), new)

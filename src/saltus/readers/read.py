@@ -1,0 +1,203 @@
+"""Files to tables: find the files, let their readers read them, and complete the models."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from saltus.errors import ReadError, SaltusError
+from saltus.readers.files import head_bytes, sha256
+from saltus.readers.gather import Gathered, Sink
+from saltus.readers.models import UserModels, read_models
+from saltus.readers.plain import refusal
+from saltus.readers.reader import READERS, Head, Options, Reader, finding
+from saltus.readers.roles import check_mapping
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file that was read.
+
+    Args:
+        path: as it was found.
+        sha256: digest of the file as it lies on the disk.
+        reader: name of the reader.
+        size: bytes on the disk.
+        rows: rows of responses and reported values that came out.
+    """
+
+    path: str
+    sha256: str
+    reader: str
+    size: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class ReadSummary:
+    """What was read.
+
+    Args:
+        inputs: the files, in order.
+        skipped: files in folders that no reader recognises.
+        counts: rows per table.
+    """
+
+    inputs: tuple[Input, ...]
+    skipped: tuple[str, ...]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file to read.
+
+    Args:
+        path: the file.
+        model: name that the user gave its run.
+        listed: the user named this very file, so that it must be readable.
+    """
+
+    path: Path
+    model: str | None
+    listed: bool
+
+
+def find(paths: Sequence[str]) -> list[Found]:
+    """The files that arguments name: files, folders, globs, each also as `NAME=PATH`.
+
+    Raises:
+        SaltusError: an argument that names nothing.
+    """
+    found = [file for argument in paths for file in _find_one(argument)]
+    unique: dict[Path, Found] = {}
+    for file in found:
+        unique.setdefault(file.path.absolute(), file)
+    return list(unique.values())
+
+
+def _find_one(argument: str) -> list[Found]:
+    for model, place in ((None, argument), _split(argument)):
+        if place and (hits := _places(place)):
+            listed = len(hits) == 1 and not Path(hits[0]).is_dir()
+            return [f for hit in hits for f in _files(Path(hit), model, listed)]
+    raise SaltusError(f"{argument}: no such file or folder, and no file matches it as a pattern")
+
+
+def _split(argument: str) -> tuple[str | None, str]:
+    name, equals, place = argument.partition("=")
+    return (name, place) if equals and name else (None, "")
+
+
+def _places(place: str) -> list[str]:
+    return [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
+
+
+def _files(place: Path, model: str | None, listed: bool) -> Iterator[Found]:
+    if not place.is_dir():
+        yield Found(place, model, listed)
+        return
+    for folder, folders, names in os.walk(place):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Found(Path(folder, name), model, False)
+
+
+def read(
+    paths: Sequence[str],
+    *,
+    sink: Sink,
+    columns: Mapping[str, str] | None = None,
+    models: Path | None = None,
+    task: str | None = None,
+    keep_going: bool = False,
+    require_facts: bool = True,
+    advance: Callable[[int], None] | None = None,
+) -> ReadSummary:
+    """Read logs and give their rows to the sink, table by table and batch by batch.
+
+    Args:
+        paths: files, folders (searched for what readers recognise), globs, or `NAME=PATH`.
+        sink: called with a table's class and conformed rows; `models` and `findings` come
+            last, once each.
+        columns: role -> column name, for plain tables.
+        models: a plain table of model facts; it wins over what files and `families.csv` say.
+        task: name of the task, where a file does not say.
+        keep_going: count and list bad lines and bad files instead of stopping.
+        require_facts: refuse models without a family, where the reader asks for facts.
+        advance: called with numbers of bytes as they are read.
+
+    Raises:
+        SaltusError: nothing to read, an unknown model, or a mapped column that no file has.
+        ReadError: a file or line that cannot be read.
+    """
+    columns = dict(columns or {})
+    check_mapping(columns)
+    options = Options(columns, task, None, keep_going, advance or (lambda count: None))
+    user = read_models(models, columns) if models is not None else UserModels()
+    gathered = Gathered(sink, user)
+    files = find(paths)
+    inputs, skipped = [], []
+    for file in files:
+        try:
+            done = _read_file(file, options, gathered)
+        except ReadError as fault:
+            if not keep_going or file.listed:
+                raise
+            gathered.note(finding("unreadable_files", str(fault), severity="error"))
+            continue
+        if done is None:
+            skipped.append(str(file.path))
+        else:
+            inputs.append(done)
+    if not inputs:
+        raise SaltusError(_nothing(paths, skipped))
+    gathered.skipped(skipped)
+    gathered.check_columns(columns)
+    gathered.finish(require_facts)
+    return ReadSummary(tuple(inputs), tuple(skipped), dict(gathered.counts))
+
+
+def _nothing(paths: Sequence[str], skipped: Sequence[str]) -> str:
+    kinds = "; ".join(f"{reader.name} ({reader.source})" for reader in READERS)
+    return (
+        f"nothing in {', '.join(paths)} is recognised ({len(skipped)} files looked at). What is "
+        f"read: {kinds}"
+    )
+
+
+def _read_file(file: Found, options: Options, gathered: Gathered) -> Input | None:
+    """Read one file; None where it lies in a folder and no reader recognises it."""
+    options = replace(options, model=file.model)
+    reader = _recognise(file, options)
+    if reader is None:
+        return None
+    size, told = file.path.stat().st_size, 0
+
+    def advance(count: int) -> None:
+        nonlocal told
+        told += count
+        options.advance(count)
+
+    rows = 0
+    for batch in reader.read(file.path, replace(options, advance=advance)):
+        rows += gathered.take(batch, reader, file.path)
+    options.advance(size - told)
+    return Input(str(file.path), sha256(file.path), reader.name, size, rows)
+
+
+def _recognise(file: Found, options: Options) -> Reader | None:
+    try:
+        head = Head(file.path, head_bytes(file.path), options.columns, options.model)
+    except ReadError:
+        if file.listed:
+            raise
+        return None
+    found = next((reader for reader in READERS if reader.sniff(head)), None)
+    if found is None and file.listed:
+        raise ReadError(refusal(head), file.path)
+    return found

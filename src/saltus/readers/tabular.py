@@ -1,0 +1,201 @@
+"""Plain tables as chunks of columns with line numbers: CSV, JSON lines, arrays, Parquet.
+
+What the columns mean is said in `plain.py`; what a cell may hold, in `cells.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from saltus.errors import ReadError
+from saltus.readers.files import LINE_BYTES, byte_lines, decode, document, text_lines
+from saltus.readers.reader import BATCH_BYTES, BATCH_ROWS, Faults, Head, Options
+
+Cells = list[Any]
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a plain table, as the file has them.
+
+    Args:
+        header: column names.
+        column: the cells of one column; None where the cell is empty or absent.
+        lines: line, or record, of each row.
+    """
+
+    header: tuple[str, ...]
+    column: Callable[[str], Cells]
+    lines: list[int]
+
+
+def shape(head: Head) -> str | None:
+    """What kind of plain table a file begins like: csv, jsonl, json, parquet or nothing."""
+    if head.data.startswith(b"PAR1"):
+        return "parquet"
+    start = head.text.lstrip()[:1]
+    if start == "{":
+        line = head.text.lstrip().partition("\n")[0].rstrip()
+        ends = line.endswith("}") or "\n" not in head.text
+        return "jsonl" if ends and len(line) > 2 else None
+    if start == "[":
+        return "json" if head.text.lstrip()[1:].lstrip()[:1] == "{" else None
+    first = head.text.partition("\n")[0]
+    looks = ("," in first or "\t" in first) and "\x00" not in head.text
+    return "csv" if looks and start != "|" else None
+
+
+def first_header(head: Head) -> tuple[str, ...]:
+    """Column names as the beginning of the file shows them; none where it is no table."""
+    kind = shape(head)
+    if kind == "csv":
+        line = head.text.lstrip().partition("\n")[0]
+        return tuple(next(csv.reader([line], delimiter=_delimiter(line)), ()))
+    if kind == "parquet":
+        try:
+            return tuple(pl.read_parquet_schema(head.path))
+        except (pl.exceptions.PolarsError, OSError):
+            return ()
+    return tuple(sorted(head.keys)) if kind else ()
+
+
+def chunks(path: Path, kind: str, options: Options, faults: Faults) -> Iterator[Chunk]:
+    """The rows of a plain table, at most 20,000 or 32 MB at a time."""
+    if kind == "csv":
+        yield from _csv(path, options, faults)
+    elif kind == "parquet":
+        yield from _parquet(path)
+    else:
+        records = _json_lines(path, options, faults) if kind == "jsonl" else _array(path, faults)
+        yield from _records(records)
+
+
+def _delimiter(line: str) -> str:
+    return "\t" if "\t" in line and "," not in line else ","
+
+
+def _check_header(header: Sequence[str], path: Path) -> None:
+    twice = sorted({name for name in header if name and list(header).count(name) > 1})
+    if twice:
+        raise ReadError(f"the column {twice[0]!r} is there twice; rename one", path, 1)
+
+
+def _csv(path: Path, options: Options, faults: Faults) -> Iterator[Chunk]:
+    csv.field_size_limit(LINE_BYTES)  # process-wide; the default refuses long answers
+    lines = text_lines(path, options.advance)
+    first = next(lines, "")
+    delimiter = _delimiter(first)
+    rows = csv.reader(_chain(first, lines), delimiter=delimiter, strict=True)
+    header = tuple(name.strip() for name in _next_row(rows, path) or ())
+    _check_header(header, path)
+    index = {name: position for position, name in enumerate(header)}
+    numbered = _csv_rows(rows, len(header), path, faults)
+    while batch := list(_bounded(numbered)):
+
+        def column(name: str, batch: list[tuple[int, list[str]]] = batch) -> Cells:
+            position = index[name]
+            return [row[position] or None for _, row in batch]
+
+        yield Chunk(header, column, [line for line, _ in batch])
+
+
+def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _next_row(rows: Any, path: Path) -> list[str] | None:
+    try:
+        return next(rows, None)
+    except csv.Error as fault:
+        raise ReadError(f"not CSV: {fault}", path, rows.line_num) from None
+
+
+def _csv_rows(rows: Any, width: int, path: Path, faults: Faults) -> Iterator[tuple[int, list[str]]]:
+    while True:
+        line = rows.line_num + 1
+        row = _next_row(rows, path)
+        if row is None:
+            return
+        if not row:
+            continue
+        if len(row) != width:
+            what = f"the row has {len(row)} cells, the header {width}"
+            faults.take(ReadError(what, path, line))
+            continue
+        yield line, row
+
+
+def _bounded(rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    size = 0
+    for line, row in islice(rows, BATCH_ROWS):
+        size += sum(map(len, row)) if isinstance(row, list) else 0
+        yield line, row
+        if size > BATCH_BYTES:
+            return
+
+
+def _json_lines(
+    path: Path, options: Options, faults: Faults
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    for line, raw in byte_lines(path, options.advance):
+        if raw.isspace():
+            continue
+        try:
+            yield line, len(raw), decode(_OBJECT, raw, path, line)
+        except ReadError as fault:
+            faults.take(fault)
+
+
+def _array(path: Path, faults: Faults) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    members: list[msgspec.Raw] = decode(_ARRAY, document(path), path)
+    for record, raw in enumerate(members, 1):
+        try:
+            yield record, 0, decode(_OBJECT, raw, path, record)
+        except ReadError as fault:
+            faults.take(fault)
+
+
+def _records(records: Iterator[tuple[int, int, dict[str, Any]]]) -> Iterator[Chunk]:
+    lines: list[int] = []
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for line, length, row in records:
+        lines.append(line)
+        rows.append(row)
+        size += length
+        if len(rows) >= BATCH_ROWS or size > BATCH_BYTES:
+            yield _record_chunk(lines, rows)
+            lines, rows, size = [], [], 0
+    if rows:
+        yield _record_chunk(lines, rows)
+
+
+def _record_chunk(lines: list[int], rows: list[dict[str, Any]]) -> Chunk:
+    header = tuple(dict.fromkeys(key for row in rows for key in row))
+    return Chunk(header, lambda name: [row.get(name) for row in rows], lines)
+
+
+def _parquet(path: Path) -> Iterator[Chunk]:
+    try:
+        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+        for start in range(0, rows, BATCH_ROWS):
+            frame = pl.scan_parquet(path).slice(start, BATCH_ROWS).collect()
+            lines = list(range(start + 1, start + 1 + frame.height))
+            yield Chunk(tuple(frame.columns), _frame_column(frame), lines)
+    except (pl.exceptions.PolarsError, OSError) as fault:
+        raise ReadError(f"not a whole Parquet file ({fault})", path) from None
+
+
+def _frame_column(frame: pl.DataFrame) -> Callable[[str], Cells]:
+    return lambda name: frame[name].to_list()
