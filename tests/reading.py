@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from saltus import tables
 from saltus.readers.read import ReadSummary, read
 

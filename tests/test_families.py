@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from saltus.readers.facts import (
     Facts,
     canonical,
@@ -75,7 +76,12 @@ def test_every_row_has_a_family_a_source_and_whole_numbers() -> None:
 
 
 def test_published_names_are_unique_without_case_and_separators() -> None:
-    names = [canonical(n) for r in rows("families.csv") for n in (r["model"], *r["aliases"].split(";")) if n]
+    names = [
+        canonical(n)
+        for r in rows("families.csv")
+        for n in (r["model"], *r["aliases"].split(";"))
+        if n
+    ]
     assert len(names) == len(set(names))
 
 
@@ -126,7 +132,10 @@ def test_an_unknown_model_is_told_its_nearest_names_and_the_mend() -> None:
 def test_sizes_agree_with_the_columns_of_the_pythia_table() -> None:
     path = SHARED / "data/pythia/pythia_evals.csv.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        sizes = {row["model"]: (row["params"], row["step"], row["tokens"]) for row in csv.DictReader(file)}
+        sizes = {
+            row["model"]: (row["params"], row["step"], row["tokens"])
+            for row in csv.DictReader(file)
+        }
     assert len(sizes) == 8
     for model, (params, step, tokens) in sizes.items():
         found = published(model, int(step))
@@ -181,7 +190,12 @@ def implied_items(value: str, stderr: str) -> float | None:
 
 @needs_shared
 @pytest.mark.parametrize(
-    "name", ["pythia/pythia_evals.csv.gz", "bloom/bloom_evals.csv", "lm_eval_families/legacy_llama_bloom.csv"]
+    "name",
+    [
+        "pythia/pythia_evals.csv.gz",
+        "bloom/bloom_evals.csv",
+        "lm_eval_families/legacy_llama_bloom.csv",
+    ],
 )
 def test_published_sizes_are_what_value_and_standard_error_prove(name: str) -> None:
     path = SHARED / "data" / name

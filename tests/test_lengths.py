@@ -183,3 +183,11 @@ def test_laws_of_a_table_of_scores() -> None:
 
 def test_a_table_without_lengths_has_no_laws() -> None:
     assert length_laws(empty(Scores), np.random.default_rng(0)).is_empty()
+
+
+def test_one_length_gives_the_laws_of_accuracy_only() -> None:
+    rng = np.random.default_rng(8)
+    found = length_laws(scores_of({"a": answers(rng, 0.1, 0.0), "b": answers(rng, 1.0, 0.0)}), rng)
+    assert found["law"].unique().sort().to_list() == ["P2 above chance", "P2 commensurate"]
+    chance = dict(found.filter(pl.col("law") == "P2 above chance").select("model", "holds").rows())
+    assert chance == {"a": True, "b": False}

@@ -31,8 +31,12 @@ def test_worked_example() -> None:
 
 @given(p_values)
 def test_false_discovery_rates_as_scipy_has_them(p: list[float]) -> None:
-    np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p, method="bh"), atol=1e-300)
-    np.testing.assert_allclose(benjamini_yekutieli(p), false_discovery_control(p, method="by"), atol=1e-300)
+    np.testing.assert_allclose(
+        benjamini_hochberg(p), false_discovery_control(p, method="bh"), atol=1e-300
+    )
+    np.testing.assert_allclose(
+        benjamini_yekutieli(p), false_discovery_control(p, method="by"), atol=1e-300
+    )
 
 
 @given(p_values)

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reading import Tables, read_tables
 from saltus.errors import ReadError, SaltusError, UnknownNameError
 from saltus.readers import tabular
@@ -28,7 +29,9 @@ def write_csv(path: Path, rows: Iterable[Row]) -> Path:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         for row in rows:
-            writer.writerow({k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()})
+            writer.writerow(
+                {k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()}
+            )
     return path
 
 
@@ -233,9 +236,33 @@ def test_a_listed_model_without_sizes_is_known(tmp_path: Path) -> None:
     assert read_tables([path], models=user).models["params"].to_list() == [None]
 
 
+def test_a_blank_of_the_user_is_not_filled_up_from_what_is_published(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [VALUE])
+    user = models_file(tmp_path, [{"model": "pythia-70m", "family": "F", "tokens": ""}])
+    (row,) = read_tables([path], models=user).models.iter_rows(named=True)
+    assert (row["family"], row["params"], row["tokens"]) == ("F", 70_426_624, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ([{"model": "a", "colour": 1}], "needs the columns model and some of family"),
+        ([{"model": "a", "params": "7B"}], "write 1.4e9 for 1.4B"),
+        ([{"model": "a", "params": 1}, {"model": "a", "params": 2}], "twice with other facts"),
+        ([{"model": "", "params": 1}], "required"),
+    ],
+)
+def test_a_bad_table_of_models_is_an_error(tmp_path: Path, rows: list[Row], what: str) -> None:
+    path = write_csv(tmp_path / "a.csv", [VALUE])
+    with pytest.raises(ReadError, match=what):
+        read_tables([path], models=models_file(tmp_path, rows))
+
+
 def test_an_unknown_model_is_an_error_that_says_how_to_name_it(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [VALUE | {"model": "pythia-7b"}])
-    with pytest.raises(SaltusError, match=r"'pythia-7b' \(known: pythia-70m.*--models FILE"):
+    with pytest.raises(
+        SaltusError, match=r"'pythia-7b' \(known: pythia-1b, pythia-70m.*--models FILE"
+    ):
         read_tables([path])
     assert read_tables([path], require_facts=False).models["family"].to_list() == [None]
 
@@ -300,23 +327,22 @@ def test_nan_in_json_is_told_with_its_line(tmp_path: Path) -> None:
     [
         ("model,task,metric,value\na,b,acc\n", 2, "3 cells, the header 4"),
         ("model,task,metric,value,value\na,b,acc,1,1\n", 1, "'value' is there twice"),
-        ('model,task,metric,value\n"a,b,acc,1\n', 3, "not CSV"),
+        ('model,task,metric,value\n"a,b,acc,1\n', 2, "not CSV"),
         ("model,task,metric,value\n", None, "no rows"),
         ("model,task,metric,value\na,b,acc,\udcff\n", 2, "not UTF-8"),
         ("model,item,output,target\na,1,x,y\n", 1, "--task NAME"),
-        ("model,params,n_params,Params (B),task,metric,value\n", None, None),
         ('{"model": "a", "task": "t", "metric": "m", "value": 1}\n{"model": \n', 2, "not JSON"),
         ('{"model": "a", "task": "t", "metric": "m", "value": 1}\n[1]\n', 2, "object"),
     ],
 )
 def test_broken_tables_are_errors_with_their_line(
-    tmp_path: Path, text: str, line: int | None, what: str | None
+    tmp_path: Path, text: str, line: int | None, what: str
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ReadError, match=what) as caught:
         read_tables([path])
-    assert caught.value.line == line or what is None
+    assert caught.value.line == line
 
 
 def test_two_columns_for_one_role_need_the_users_word(tmp_path: Path) -> None:
@@ -329,7 +355,7 @@ def test_two_columns_for_one_role_need_the_users_word(tmp_path: Path) -> None:
 
 def test_a_missing_column_is_named_with_what_is_there(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [{"model": "a", "task": "t", "accuracy": 1}])
-    with pytest.raises(ReadError, match="Columns: model, task, accuracy.*--columns role=name"):
+    with pytest.raises(ReadError, match=r"Columns: model, task, accuracy.*--columns role=name"):
         read_tables([path])
 
 

@@ -151,5 +151,3 @@ def test_tables_refuse_what_their_schema_does_not_know() -> None:
 def test_every_column_is_documented(table: type) -> None:
     assert all(field.doc for field in vars(table).values() if hasattr(field, "dtype"))
     assert table.__doc__
-
-

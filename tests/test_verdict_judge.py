@@ -271,5 +271,7 @@ def test_degenerate_input_gets_a_verdict_or_a_reason(series: Series) -> None:
 def test_one_or_two_scales_are_too_few(scales: int) -> None:
     series = make(x=X[:scales], z=X[:scales], successes=np.full(scales, 3.0))
     assert verdict(series) == ("INCONCLUSIVE", "too_few_scales")
+    row = judge([series], np.random.default_rng(0)).row(0, named=True)
+    assert row["scales"] == scales
     missing = make(x=X, z=np.full(8, NAN), rate=np.full(8, NAN))
     assert verdict(missing) == ("INCONCLUSIVE", "too_few_scales")

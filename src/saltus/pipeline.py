@@ -109,13 +109,15 @@ def why_unjudged(audit: Audit) -> str:
         )
     if audit.verdicts.is_empty():
         return "no family has a task with a metric whose facts Saltus knows (`saltus list`)."
-    most = int(audit.verdicts["scales"].max())  # type: ignore[arg-type]
-    unknown = audit.tables["models"].filter(pl.all_horizontal(pl.col(axes).is_null()))
     reasons = audit.verdicts["reason"].value_counts(sort=True).rows()
+    counts = "; ".join(f"{count} x {name}" for name, count in reasons)
+    most = audit.verdicts["scales"].max()
+    models = audit.tables["models"]
+    unknown = models.filter(pl.all_horizontal(pl.col(axes).is_null())).height
     return (
-        f"no family has a scale axis to judge along that carries a verdict (at most {most} scales "
-        f"of one family; {unknown.height} of {audit.tables['models'].height} models have no known "
-        f"size). Reasons: {'; '.join(f'{count} x {name}' for name, count in reasons)}."
+        f"{counts}. The longest scale axis of one family has {most} scales; {unknown} of "
+        f"{models.height} models have no known size, tokens, FLOPs or loss (`--models FILE` "
+        "names them)."
     )
 
 

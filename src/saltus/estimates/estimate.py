@@ -148,8 +148,9 @@ def _reduced(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("items").cast(pl.Int64),
         pl.lit("counted").alias("items_method"),
         pl.when(clustered).then(pl.col("clusters")).cast(pl.Int64).alias("clusters"),
-        pl.when((pl.col("binary") | counts) & (pl.col("answers") == 1) & (n > 0))
-        .then(pl.col("total").round())  # a tie among choices counts in part
+        # agreeing repeats are still one item; a tie among choices counts in part
+        pl.when((pl.col("binary") | (counts & (pl.col("answers") == 1))) & (n > 0))
+        .then(pl.col("total").round())
         .alias("successes"),
         pl.when(pl.col("units") > 0).then(pl.col("units")).alias("units"),
         "chance",

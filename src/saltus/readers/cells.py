@@ -14,6 +14,7 @@ import polars as pl
 
 from saltus.errors import ReadError
 from saltus.readers.files import decode
+from saltus.readers.frames import list_series
 from saltus.readers.tabular import Cells, Chunk
 
 LARGEST = 2.0**63
@@ -73,11 +74,27 @@ class Casts:
 
     def lists(self, name: str, inner: Callable[[Any], Any], dtype: pl.DataType) -> pl.Series:
         """A column of lists; text cells are JSON arrays."""
+        cells = self._each(name, lambda cell: _members(cell, self.path))
+        quick = _quick_lists(cells, dtype)
+        if quick is not None:
+            return quick.alias(name)
 
         def convert(cell: Any) -> Any:
             return [inner(member) for member in _members(cell, self.path)]
 
-        return pl.Series(name, self._each(name, convert), dtype=pl.List(dtype))
+        return list_series(self._each(name, convert), dtype).alias(name)
+
+
+def _quick_lists(cells: Cells, dtype: pl.DataType) -> pl.Series | None:
+    """Lists of plain numbers at once; nothing where a member needs a closer look."""
+    if dtype != pl.Float64:
+        return None
+    kinds = {type(member) for cell in cells if cell for member in cell}
+    if not kinds <= {float, int, NoneType}:
+        return None
+    series = list_series(cells, dtype)
+    members = series.explode(empty_as_null=False)
+    return None if (members.is_nan() | (members == math.inf)).any() else series
 
 
 def _quick_floats(cells: Cells) -> pl.Series | None:

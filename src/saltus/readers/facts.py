@@ -95,6 +95,14 @@ def merge(first: Facts, second: Facts) -> Facts:
     return replace(first, **found, sources=sources, listed=first.listed or second.listed)
 
 
+def without(known: Facts, names: Iterable[str]) -> Facts:
+    """The facts with some of them forgotten."""
+    kept = {name: getattr(known, name) for name in FACTS if name not in set(names)}
+    found = {name: value for name, value in kept.items() if value is not None}
+    sources = {name: known.sources[name] for name in found}
+    return Facts(**found, sources=sources, listed=known.listed)
+
+
 def with_flops(known: Facts) -> Facts:
     """FLOPs as 6 x params x tokens where no source states them.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +175,11 @@ class Gathered:
         name, step = place["model_name"], place["step"]
         stated = self.user.find(place["model"], name, step)
         found = known.merge(stated, self.facts.get((name, step, place["seed"]), Facts()))
-        public = known.published(name, step)
+        public = known.published(name, step) if place["model"] in self.needy else Facts()
+        if stated.listed:
+            public = known.without(public, self.user.columns)  # a blank stays blank
         if found.tokens is not None and found.tokens != public.tokens:
-            public = replace(public, flops=None)  # published for another number of tokens
+            public = known.without(public, ("flops",))  # published for another number of tokens
         return known.with_flops(known.merge(found, public))
 
     def _count_findings(self) -> None:

@@ -165,7 +165,7 @@ def read_run(path: Path, named: str | None) -> tuple[Run, dict[str, msgspec.Raw]
 
 @reader(
     sniff=_sniff,
-    source="lm-evaluation-harness 0.3 and 0.4, `--output_path`; formats.md section 3.1",
+    source="lm-evaluation-harness 0.3 and 0.4, `--output_path`",
 )
 def lm_eval_results(path: Path, options: Options) -> Iterator[Batch]:
     """Aggregates of a results file; rows of groups are left out, their tasks are there.

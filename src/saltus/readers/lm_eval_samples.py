@@ -15,6 +15,7 @@ import polars as pl
 from saltus.errors import ReadError
 from saltus.readers.facts import find_model
 from saltus.readers.files import byte_lines, decode
+from saltus.readers.frames import DataType, frame_of
 from saltus.readers.lm_eval import Run, metric_name, read_run
 from saltus.readers.reader import (
     BATCH_BYTES,
@@ -48,14 +49,14 @@ _NO_METRICS = {
     "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
     "doc_hash", "prompt_hash", "target_hash",
 }  # fmt: skip
-_RESPONSES: dict[str, pl.DataType | type[pl.DataType]] = {
+_RESPONSES: dict[str, DataType] = {
     "model": pl.String, "task": pl.String, "item": pl.String, "item_hash": pl.String,
     "sample": pl.Int64, "filter": pl.String, "output": pl.String,
     "targets": pl.List(pl.String), "target_index": pl.Int64,
     "choice_logprobs": pl.List(pl.Float64), "choice_bytes": pl.List(pl.Int64),
     "chance": pl.Float64, "source": pl.String,
 }  # fmt: skip
-_REPORTED: dict[str, pl.DataType | type[pl.DataType]] = {
+_REPORTED: dict[str, DataType] = {
     "model": pl.String, "task": pl.String, "metric": pl.String, "value": pl.Float64,
     "item": pl.String, "source": pl.String,
 }  # fmt: skip
@@ -128,7 +129,7 @@ def run_of(path: Path, options: Options) -> tuple[Run, str]:
 
 @reader(
     sniff=_sniff,
-    source="lm-evaluation-harness 0.4, `--log_samples`; formats.md section 3.1",
+    source="lm-evaluation-harness 0.4, `--log_samples`",
 )
 def lm_eval_samples(path: Path, options: Options) -> Iterator[Batch]:
     """Answers and the harness's own score of each; multiple choice and generation.
@@ -192,8 +193,8 @@ class _Rows:
 
     def batch(self, models: pl.DataFrame | None) -> Batch:
         """What was gathered, and a fresh start."""
-        responses = pl.DataFrame(self.responses, schema=_RESPONSES)
-        reported = pl.DataFrame(self.reported, schema=_REPORTED)
+        responses = frame_of(self.responses, _RESPONSES)
+        reported = frame_of(self.reported, _REPORTED)
         self.responses, self.reported = [], []
         return Batch(models, responses, reported)
 

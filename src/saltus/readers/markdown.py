@@ -13,6 +13,7 @@ import polars as pl
 from saltus.errors import ReadError
 from saltus.readers.facts import label
 from saltus.readers.files import text_lines
+from saltus.readers.frames import DataType, frame_of
 from saltus.readers.reader import BATCH_BYTES, BATCH_ROWS, Batch, Faults, Head, Options, reader
 
 HEADERS = {
@@ -102,7 +103,7 @@ def _rows(
 
 @reader(
     sniff=_sniff,
-    source="tables of answers as people paste them; rules in science.md section 5",
+    source="tables of answers as people paste them",
     needs_model_facts=False,
 )
 def markdown(path: Path, options: Options) -> Iterator[Batch]:
@@ -154,10 +155,14 @@ def _response(
     }
 
 
+_RESPONSES: dict[str, DataType] = {
+    "model": pl.String, "task": pl.String, "item": pl.String, "item_hash": pl.String,
+    "output": pl.String, "targets": pl.List(pl.String), "source": pl.String,
+}  # fmt: skip
+
+
 def _batch(rows: list[dict[str, object]]) -> Batch:
-    schema: dict[str, pl.DataType | type[pl.DataType]]
-    schema = {"output": pl.String, "targets": pl.List(pl.String)}
-    responses = pl.DataFrame(rows, schema_overrides=schema)
+    responses = frame_of(rows, _RESPONSES)
     names = responses["model"].unique(maintain_order=True)
     models = pl.DataFrame({"model": [label(name) for name in names], "model_name": names})
     return Batch(models, responses)

@@ -24,10 +24,13 @@ class UserModels:
     Args:
         rows: (name, step) -> facts; step None holds for the final model.
         used: mapped roles that the file has.
+        columns: facts that the file has a column for; a blank there is not filled up from
+            what is published.
     """
 
     rows: Mapping[tuple[str, int | None], Facts] = field(default_factory=dict)
     used: frozenset[str] = frozenset()
+    columns: frozenset[str] = frozenset()
 
     def find(self, label: str, name: str, step: int | None) -> Facts:
         """What the user says of a model; for a checkpoint without its own row, not its tokens."""
@@ -58,6 +61,7 @@ def read_models(path: Path, columns: Mapping[str, str]) -> UserModels:
         raise ReadError("--models needs a table: CSV, JSON lines, a JSON array or Parquet", path)
     rows: dict[tuple[str, int | None], Facts] = {}
     used: frozenset[str] = frozenset()
+    present: frozenset[str] = frozenset()
     for chunk in chunks(path, form, Options(columns), Faults(path, False)):
         roles = resolve(chunk.header, columns)
         wanted = [name for name in (*FACTS, "step") if name in roles]
@@ -72,8 +76,9 @@ def read_models(path: Path, columns: Mapping[str, str]) -> UserModels:
         for index, name in enumerate(names):
             values = {n: column[index] for n, column in cells.items()}
             _add(rows, name, values, path, chunk.lines[index])
+        present |= set(wanted) & set(FACTS)
         used |= {role for role, column in roles.items() if column.mapped}
-    return UserModels(rows, used)
+    return UserModels(rows, used, present)
 
 
 def _cells(casts: Casts, role: str, name: str, factor: float) -> list[object]:

@@ -98,7 +98,9 @@ def refusal(head: Head) -> str:
     )
 
 
-@reader(sniff=sniff, source="the contract for plain tables, formats.md section 3.10")
+@reader(
+    sniff=sniff, source="CSV, JSON lines or Parquet with the columns of the plain-table contract"
+)
 def plain(path: Path, options: Options) -> Iterator[Batch]:
     """Plain tables of answers, scores or aggregates, long or wide.
 

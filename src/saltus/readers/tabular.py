@@ -115,10 +115,11 @@ def _chain(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _next_row(rows: Any, path: Path) -> list[str] | None:
+    line = rows.line_num + 1
     try:
         return next(rows, None)
     except csv.Error as fault:
-        raise ReadError(f"not CSV: {fault}", path, rows.line_num) from None
+        raise ReadError(f"not CSV, in the row that begins here: {fault}", path, line) from None
 
 
 def _csv_rows(rows: Any, width: int, path: Path, faults: Faults) -> Iterator[tuple[int, list[str]]]:

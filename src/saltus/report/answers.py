@@ -88,6 +88,11 @@ def answers_page(
     return [folder / name for name in texts]
 
 
+def few(responses: pl.DataFrame) -> bool:
+    """Whether these answers are few enough for a page that shows each of them."""
+    return 0 < responses.height <= SHOWN and responses["output"].null_count() < responses.height
+
+
 def collect(responses: pl.DataFrame, scores: pl.DataFrame) -> list[Answer]:
     """Every answer in the order of the input, with its scores."""
     found: dict[Any, list[dict[str, Any]]] = {}
@@ -167,7 +172,7 @@ def _interval(answers: Sequence[Answer]) -> str:
     if not exact:
         return ""
     hits = sum(value == 1 for value in exact)
-    low, high = beta.ppf([0.025, 0.975], hits + 1, len(exact) - hits + 1)
+    low, high = (float(beta.ppf(p, hits + 1, len(exact) - hits + 1)) for p in (0.025, 0.975))
     return (
         f"The rate of exact answers is {_decimals(hits / len(exact), 3)} with a 95 % interval of "
         f"[{_decimals(low, 4)}, {_decimals(high, 4)}] (Beta(1, 1) prior), if these answers stand "
@@ -247,7 +252,8 @@ def _marked(answer: Answer) -> list[str]:
         return [f"{title}: {NOTHING}", ""]
     if answer.same:
         return [f"{title}: the target, word by word.", ""]
-    return [f"{title}: {' '.join(word for part in answer.segments for word in _part(part))}", ""]
+    words = [word for part in answer.segments for word in _part(part)]
+    return [f"{title}: {' '.join(words)}", ""]
 
 
 def _part(part: Segment) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from saltus.report.chart import Chart
-from saltus.report.series import chart_of
+from saltus.report.series import Behind, chart_of
 from saltus.report.text import number, slug
 from saltus.report.vocabulary import AXES, Word, word
 from saltus.verdicts.assemble import slices
@@ -114,17 +114,19 @@ def cards(tables: Mapping[str, pl.DataFrame], models: Mapping[str, int]) -> list
     """Every card, by family, regime and task.
 
     Args:
-        tables: `verdicts`, `estimates` and `fits` are read.
+        tables: `verdicts`, `estimates`, `fits` and `bands` are read.
         models: number of each model label.
     """
     rows = _grouped(tables["estimates"], KEY)
     fits = _grouped(tables["fits"], GROUP)
+    bands = _grouped(tables["bands"], GROUP)
     verdicts = _grouped(tables["verdicts"], KEY)
     made = []
     for place, (key, own) in enumerate(sorted(verdicts.items(), key=_order), start=1):
         parts = _parts(rows.get(key))
         views = tuple(
-            _view(row, parts, fits, models) for row in sorted(own.to_dicts(), key=_axis_order)
+            _view(row, parts, fits, bands, models)
+            for row in sorted(own.to_dicts(), key=_axis_order)
         )
         family, regime, task = key
         made.append(Card(place, str(family), regime, str(task), views, _lead(views)))
@@ -155,13 +157,14 @@ def _view(
     row: Row,
     parts: Mapping[tuple[str, str], pl.DataFrame],
     fits: Mapping[Any, pl.DataFrame],
+    bands: Mapping[Any, pl.DataFrame],
     models: Mapping[str, int],
 ) -> View:
     rows = parts.get((row["axis"], row["slice"]))
     if rows is None or rows.is_empty():
         return View(row, None, None, None, ())
-    own = fits.get(tuple(row[name] for name in GROUP))
-    chart = chart_of(row, rows, own, models)
+    place = tuple(row[name] for name in GROUP)
+    chart = chart_of(row, rows, Behind(fits.get(place), bands.get(place)), models)
     seen = rows.filter(
         pl.col("metric") == (row["metric"] or row["partner"]), pl.col("value").is_finite()
     )

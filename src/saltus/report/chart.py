@@ -18,6 +18,7 @@ Json = dict[str, Any]
 Columns = Mapping[str, Any]
 
 WIDTH, HEIGHT = 460, 165
+LOG_TICKS = 2  # few, or every minor line is drawn
 LIGHT = {
     "ink": "#23272e",
     "soft": "#6d737d",
@@ -27,7 +28,7 @@ LIGHT = {
     "sharp": "#c4501b",
     "paper": "#ffffff",
 }
-TOP_DATA = ("points", "means", "zone", "chance", "threshold")
+TOP_DATA = ("band", "points", "means", "zone", "chance", "threshold")
 BOTTOM_DATA = ("partner", "partner_means", "partner_chance", "smooth", "sharp", "threshold")
 SETTINGS = ("x_min", "x_max", "x_ticks", "x_labels", "y_floor")
 FONT = "system-ui, -apple-system, Segoe UI, Helvetica, Liberation Sans, Arial, sans-serif"
@@ -41,6 +42,7 @@ class Chart:
         axis: params, tokens, flops or loss.
         panels: heading and notes (lines) of each panel, the thresholded metric first.
         reverse: for each panel, whether its axis points down (lower is better).
+        log: for each panel, whether its axis is logarithmic.
         settings: values of the template's parameters, by name.
         data: data sets by name, column by column; a value that is no list stands for a
             column of that value; absent data sets are empty. `m` is the number of a model,
@@ -52,6 +54,7 @@ class Chart:
     axis: str
     panels: tuple[tuple[str, list[str]], ...]
     reverse: tuple[bool, ...]
+    log: tuple[bool, ...]
     settings: Mapping[str, Any]
     data: Mapping[str, Columns] = field(default_factory=dict)
     loggable: bool = False
@@ -68,9 +71,10 @@ class Chart:
             "template": self.template,
             "panels": [list(panel) for panel in self.panels],
             "reverse": list(self.reverse),
+            "log": list(self.log),
             "settings": dict(self.settings),
             "data": {name: dict(columns) for name, columns in self.data.items()},
-            "log": self.loggable,
+            "loggable": self.loggable,
         }
 
 
@@ -108,12 +112,19 @@ def fill(spec: Json, card: Json, models: Sequence[Json]) -> Json:
         whole["datasets"][means] = _averages(whole["datasets"][source])
     for parameter in whole["params"]:
         parameter["value"] = card["settings"].get(parameter["name"], parameter["value"])
-    for panel, (text, note), reverse in zip(
-        whole["vconcat"], card["panels"], card["reverse"], strict=True
-    ):
+    for place, panel in enumerate(whole["vconcat"]):
+        text, note = card["panels"][place]
         panel["title"] |= {"text": text, "subtitle": note}
-        panel["encoding"]["y"]["scale"]["reverse"] = reverse
+        panel["encoding"]["y"]["scale"]["reverse"] = card["reverse"][place]
+        if card["log"][place]:
+            _make_logarithmic(panel["encoding"]["y"])
     return whole
+
+
+def _make_logarithmic(y: Json) -> None:
+    del y["scale"]["zero"]
+    y["scale"]["type"] = "log"
+    y["axis"] = {"tickCount": LOG_TICKS}
 
 
 def rows(columns: Columns, models: Sequence[Json], axis: str) -> list[Json]:
@@ -161,13 +172,21 @@ def _top(axis: str, last: bool) -> Json:
         "encoding": {"y": {"field": "h"}},
     }
     limits = _limits()
-    layers = [zone, edge, _chance("chance"), *_threshold(), _means("means")]
+    layers: list[Json] = [_band(), zone, edge, _chance("chance"), *_threshold(), _means("means")]
     layers += [_intervals("points"), *limits, *_marks("points")]
     return _panel(axis, last, layers, {"zero": True, "nice": True})
 
 
+def _band() -> Json:
+    return {
+        "data": {"name": "band"},
+        "mark": {"type": "area", "color": {"expr": "smooth"}, "opacity": 0.16},
+        "encoding": {"x": {"field": "x"}, "y": {"field": "l"}, "y2": {"field": "h"}},
+    }
+
+
 def _bottom(axis: str) -> Json:
-    layers = [
+    layers: list[Json] = [
         _chance("partner_chance"),
         *_threshold(),
         _curve("sharp", "sharp", [5, 3]),

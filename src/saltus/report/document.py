@@ -24,7 +24,7 @@ def document(
         "format": FORMAT,
         "manifest": dict(manifest),
         "summary": summary(cards, tables),
-        "counts": {chip.word.name: chip.count for chip in chips(views)},
+        "counts": {chip.word.name: chip.amount for chip in chips(views)},
         "verdicts": [
             dict(view.row) | {"evidence": [entry._asdict() for entry in evidence(view.row)]}
             for view in views

@@ -49,7 +49,7 @@ def origin(manifest: Mapping[str, Any]) -> list[str]:
 def _head(cards: Sequence[Card], tables: Tables, manifest: Mapping[str, Any]) -> list[str]:
     numbers = ", ".join(f"{number} {noun}" for number, noun in facts_of(tables, manifest))
     views = [view for card in cards for view in card.views]
-    counts = table(("verdict", "series"), ((chip.word.title, chip.count) for chip in chips(views)))
+    counts = table(("verdict", "series"), ((chip.word.title, chip.amount) for chip in chips(views)))
     return [
         f"# {safe(heading_of(tables))}",
         "",

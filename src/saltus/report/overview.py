@@ -27,7 +27,7 @@ class Chip(NamedTuple):
     """How many series got one verdict."""
 
     word: Word
-    count: int
+    amount: int
 
 
 class Screens(NamedTuple):
@@ -36,7 +36,7 @@ class Screens(NamedTuple):
     title: str
     css: str
     rows: list[dict[str, Any]]
-    count: int
+    amount: int
 
 
 class Skipped(NamedTuple):
@@ -44,7 +44,7 @@ class Skipped(NamedTuple):
 
     what: str
     why: str
-    count: int
+    amount: int
 
 
 class Grid(NamedTuple):
@@ -87,18 +87,29 @@ def _answers(tables: Tables, manifest: Mapping[str, Any]) -> int:
 
 
 def chips(views: Sequence[View]) -> list[Chip]:
-    """Series per verdict, in the order of the vocabulary; verdicts that nobody got are left out."""
-    counts = Counter(view.row["verdict"] for view in views)
+    """Series per verdict, in the order of the vocabulary; verdicts that nobody got are left out.
+
+    Inverse scaling is a second row of a series that was judged already, so it is not counted.
+    """
+    counts = Counter(view.row["verdict"] for view in views if not view.row["inverse"])
     return [Chip(word, counts[word.name]) for word in WORDS if counts[word.name]]
 
 
 def summary(cards: Sequence[Card], tables: Tables) -> list[str]:
     """What came out, in a few plain sentences; why nothing did, where nothing did."""
-    views = [view for card in cards for view in card.views]
+    both = [view for card in cards for view in card.views]
+    views = [view for view in both if not view.row["inverse"]]
     closed = [view for view in views if view.row["verdict"] != "INCONCLUSIVE"]
     if not closed:
         return ["Nothing could be judged.", *why_nothing(views, tables)]
-    lines = [_scope(cards, views), _apparent(views), _rest(views), _axes(cards), _open(views)]
+    lines = [
+        _scope(cards, views),
+        _apparent(views),
+        _rest(views),
+        _falling(len(both) - len(views)),
+        _axes(cards),
+        _open(views),
+    ]
     return [line for line in lines if line]
 
 
@@ -154,6 +165,16 @@ def _rest(views: Sequence[View]) -> str:
     }
     parts = [f"{counts[name]:,} {phrase}" for name, phrase in phrases.items() if counts[name]]
     return f"Of the others, {listing(parts)}." if parts else ""
+
+
+def _falling(count: int) -> str:
+    if not count:
+        return ""
+    verb = "falls" if count == 1 else "fall"
+    return (
+        f"{several(count, 'series', 'series')} {verb} with scale (inverse scaling); the judgement "
+        "of the falling scores stands in a row of its own."
+    )
 
 
 def _axes(cards: Sequence[Card]) -> str:

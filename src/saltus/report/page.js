@@ -101,6 +101,12 @@
       .map(([x, ys]) => ({ x, y: ys.reduce((sum, y) => sum + y) / ys.length }));
   }
 
+  function makeLogarithmic(y) {
+    delete y.scale.zero;
+    y.scale.type = "log";
+    y.axis = { tickCount: 2 };
+  }
+
   function fill(chart, shared, width, log) {
     const spec = JSON.parse(JSON.stringify(data.templates[shared.template]));
     const settings = { ...shared.settings, ...colors() };
@@ -109,9 +115,12 @@
     spec.datasets.partner_means = averages(spec.datasets.partner);
     if (log) {
       settings.y_floor = settings.y_log;
-      spec.datasets.zone.forEach((row) => { row.l = settings.y_log; });
-      Object.assign(spec.vconcat[0].encoding.y.scale, { type: "log", domainMin: settings.y_log, nice: false });
-      delete spec.vconcat[0].encoding.y.scale.zero;
+      [...spec.datasets.zone, ...spec.datasets.band].forEach((row) => {
+        row.l = Math.max(row.l, settings.y_log);
+        row.h = Math.max(row.h, settings.y_log);
+      });
+      makeLogarithmic(spec.vconcat[0].encoding.y);
+      Object.assign(spec.vconcat[0].encoding.y.scale, { domainMin: settings.y_log, nice: false });
     }
     for (const entry of spec.params) if (entry.name in settings) entry.value = settings[entry.name];
     spec.vconcat.forEach((panel, place) => {
@@ -119,6 +128,7 @@
       panel.title.text = shared.panels[place][0];
       panel.title.subtitle = shared.panels[place][1];
       panel.encoding.y.scale.reverse = shared.reverse[place];
+      if (shared.log[place]) makeLogarithmic(panel.encoding.y);
     });
     return spec;
   }
@@ -141,10 +151,10 @@
     if (plot.view) plot.view.finalize();
     plot.textContent = "";
     plot.classList.add("drawn");
-    again.hidden = !(chart && shared.log);
+    again.hidden = !(chart && shared.loggable);
     if (!chart) { plot.textContent = "No estimate with a value on this axis."; return; }
     const width = Math.max(180, Math.min(plot.clientWidth, 560) - 62);
-    const spec = fill(chart, shared, width, plot.dataset.log === "1" && shared.log);
+    const spec = fill(chart, shared, width, plot.dataset.log === "1" && shared.loggable);
     const options = { actions: false, defaultStyle: false, renderer: "svg", logLevel: 1, tooltip };
     vegaEmbed(plot, spec, options).then((result) => { plot.view = result; });
   }

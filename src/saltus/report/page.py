@@ -169,6 +169,7 @@ def card_context(card: Card) -> dict[str, Any]:
         "lead": card.lead,
         "leading": card.leading,
         "note": _card_note(card),
+        "agree": card.agree,
         "open": card.open,
         "names": [axis_name(view.row) for view in card.views],
         "verdicts": " ".join(dict.fromkeys(view.row["verdict"] for view in card.views)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ Row = Mapping[str, Any]
 FloatArray = NDArray[np.float64]
 Inverse = Callable[[FloatArray], FloatArray]
 CURVE_POINTS = 25
+WIDE = 6.0  # ratio of largest to smallest value from which an axis is logarithmic
 ONE_SIDED = 1.6449  # normal quantile at .95
 
 
@@ -29,13 +31,26 @@ def facts(name: str) -> Metric | None:
     return find(name)
 
 
-def chart_of(row: Row, rows: pl.DataFrame, fits: pl.DataFrame, models: Mapping[str, int]) -> Chart:
+@dataclass(frozen=True)
+class Behind:
+    """What is drawn behind the points of one verdict; None where there is nothing.
+
+    Args:
+        fits: `Fits` of the same family, regime, task, axis and slice.
+        bands: `Bands` of the same.
+    """
+
+    fits: pl.DataFrame | None
+    bands: pl.DataFrame | None
+
+
+def chart_of(row: Row, rows: pl.DataFrame, behind: Behind, models: Mapping[str, int]) -> Chart:
     """What was seen on one axis: points, limits and fits.
 
     Args:
         row: the verdict, a row of `Verdicts`.
         rows: `Estimates` of the models that make its scales.
-        fits: `Fits` of the same family, regime, task, axis and slice.
+        behind: curves and band of the same series.
         models: number of each model label, for the data sets' column `m`.
     """
     axis = row["axis"]
@@ -43,13 +58,17 @@ def chart_of(row: Row, rows: pl.DataFrame, fits: pl.DataFrame, models: Mapping[s
     frames = [_placed(rows, name, axis) for name in panels]
     data = _top_data(row, frames[0], models) if frames else {}
     if len(panels) == 2:
-        data |= _bottom_data(frames[1], models) | _fit_data(row, frames[1], fits, facts(panels[1]))
+        data |= _bottom_data(frames[1], models) | _fit_data(row, frames[1], behind.fits)
+        data |= _band_data(row, behind.bands)
     data |= _threshold(row)
     return Chart(
         axis=axis,
         panels=tuple(_heading(name, place, row, data) for place, name in enumerate(panels)),
         reverse=tuple(_lower(name) for name in panels),
-        settings=_settings(axis, pl.concat(frames)["x"] if frames else pl.Series("x", []), data),
+        log=tuple(
+            place > 0 and _by_ratio(name, frames[place]) for place, name in enumerate(panels)
+        ),
+        settings=_settings(axis, frames, data),
         data={name: _bare(columns) for name, columns in data.items() if columns},
         loggable=_loggable(frames, row),
     )
@@ -116,7 +135,7 @@ def _zone(row: Row, frame: pl.DataFrame) -> dict[str, Any]:
     return {"l": [chance], "h": [significant(chance + least)], "t": words}
 
 
-def _chance(level: float | None) -> dict[str, list[Any]]:
+def _chance(level: float | None) -> dict[str, Any]:
     if level is None or not math.isfinite(level) or level == 0:
         return {}
     return {"y": [significant(level)], "t": f"dashed: chance {number(level)}"}
@@ -130,16 +149,14 @@ def _threshold(row: Row) -> dict[str, Any]:
     return {"threshold": {"x": [place], "l": [low], "h": [high]}}
 
 
-def _fit_data(
-    row: Row, frame: pl.DataFrame, fits: pl.DataFrame, metric: Metric | None
-) -> dict[str, Any]:
+def _fit_data(row: Row, frame: pl.DataFrame, fits: pl.DataFrame | None) -> dict[str, Any]:
     """The best smooth and the best broken curve, mapped back from the link scale."""
-    inverse = unlink(metric, _median(frame["chance"]))
+    inverse = unlink(facts(row["partner"]), _median(frame["chance"]))
+    if inverse is None or fits is None:
+        return {}
     own = fits.filter(
         pl.col("metric") == row["partner"], pl.col("rss").is_finite(), pl.col("x").list.len() > 1
     )
-    if inverse is None or own.is_empty():
-        return {}
     broken = pl.col("curve").is_in([entry.name for entry in CURVES if entry.shape == "broken"])
     parts = {"smooth": own.filter(~broken), "sharp": own.filter(broken)}
     return {
@@ -149,16 +166,35 @@ def _fit_data(
     }
 
 
+def _band_data(row: Row, bands: pl.DataFrame | None) -> dict[str, Any]:
+    """What the smooth curve would have shown under the thresholded metric (95 %)."""
+    if bands is None or row["inverse"]:
+        return {}
+    own = bands.filter(pl.col("metric") == row["metric"], pl.col("x").list.len() > 1)
+    if own.is_empty():
+        return {}
+    band = own.row(0, named=True)
+    place = np.asarray(band["x"], dtype=np.float64)
+    grid = np.linspace(place[0], place[-1], CURVE_POINTS)
+    low, high = (np.interp(grid, place, np.asarray(band[name])) for name in ("low", "high"))
+    # the table has thresholded metrics turned so that higher is better
+    sign = -1.0 if _lower(row["metric"]) else 1.0
+    words = f"blue: what smooth would look like; {band['inside']} of {band['scales']} scales inside"
+    ends = _ends(place, row["axis"])
+    return {"band": ends | {"l": rounded(sign * low, 3), "h": rounded(sign * high, 3), "t": words}}
+
+
 def _curve_columns(fit: Row, row: Row, inverse: Inverse) -> dict[str, Any]:
     scales = np.asarray(fit["x"], dtype=np.float64)
-    ends = np.array([scales.min(), scales.max()])
-    first, last = -ends if row["axis"] == "loss" else 10.0**ends
-    return {
-        "x0": significant(first, 6),
-        "x1": significant(last, 6),
-        "y": rounded(inverse(_trace(fit, scales)), 3),
-        "c": fit["curve"],
-    }
+    y = rounded(inverse(_trace(fit, scales)), 3)
+    return _ends(scales, row["axis"]) | {"y": y, "c": fit["curve"]}
+
+
+def _ends(places: FloatArray, axis: str) -> dict[str, Any]:
+    """First and last place of a curve, in raw units of the axis."""
+    ends = np.array([places.min(), places.max()])
+    first, last = -ends if axis == "loss" else 10.0**ends
+    return {"x0": significant(first, 6), "x1": significant(last, 6)}
 
 
 def _trace(fit: Row, scales: FloatArray) -> FloatArray:
@@ -206,13 +242,14 @@ def _heading(name: str, place: int, row: Row, data: Mapping[str, Any]) -> tuple[
         notes.append("lower is better, axis turned")
     if place == 0 and row["items"]:
         notes.append(f"n = {count(row['items'])}")
-    legend = _legend_bottom(data) if place else _legend_top(data)
-    lines = (" · ".join(note for note in part if note) for part in (notes, legend))
+    legend = [_legend_bottom(data)] if place else _legend_top(data)
+    lines = (" · ".join(note for note in part if note) for part in (notes, *legend))
     return name.replace("_", " "), [line for line in lines if line]
 
 
-def _legend_top(data: Mapping[str, Any]) -> list[str]:
-    return [data[name]["t"] for name in ("chance", "zone") if data.get(name)]
+def _legend_top(data: Mapping[str, Any]) -> list[list[str]]:
+    words = [data[name]["t"] for name in ("chance", "zone") if data.get(name)]
+    return [words, [data["band"]["t"]] if data.get("band") else []]
 
 
 def _legend_bottom(data: Mapping[str, Any]) -> list[str]:
@@ -235,6 +272,16 @@ def _lower(name: str) -> bool:
     return known is not None and known.better == "lower"
 
 
+def _by_ratio(name: str, frame: pl.DataFrame) -> bool:
+    """Whether a loss or perplexity spans so much that only a logarithmic axis shows it."""
+    known = facts(name)
+    values = frame["value"].to_list() + frame["low"].drop_nulls().to_list()
+    if known is None or known.link not in ("nll", "perplexity") or not values:
+        return False
+    least, most = float(min(values)), float(max(values))
+    return 0 < least * WIDE < most
+
+
 def _loggable(frames: Sequence[pl.DataFrame], row: Row) -> bool:
     """Whether a logarithmic rate says more: near-zero scores without a chance level."""
     if not frames or frames[0].is_empty() or row["chance"]:
@@ -244,8 +291,8 @@ def _loggable(frames: Sequence[pl.DataFrame], row: Row) -> bool:
     return isinstance(least, float) and isinstance(most, float) and 0 <= least < 0.1 < most <= 1
 
 
-def _settings(axis: str, x: pl.Series, data: Mapping[str, Any]) -> dict[str, Any]:
-    places = [float(value) for value in x]
+def _settings(axis: str, frames: Sequence[pl.DataFrame], data: Mapping[str, Any]) -> dict[str, Any]:
+    places = [float(value) for frame in frames for value in frame["x"]]
     low, high = _domain(axis, places)
     marks = ticks(axis, low, high)
     zone = (data.get("zone") or {}).get("h", [0.001])

@@ -15,7 +15,7 @@ from saltus.report.markdown import markdown
 from saltus.report.page import page
 from saltus.report.series import significant
 from saltus.report.vocabulary import AXES
-from saltus.tables import Estimates, Findings, Fits, Models, Verdicts, conform, empty
+from saltus.tables import Bands, Estimates, Findings, Fits, Models, Verdicts, conform, empty
 
 
 def report(
@@ -37,7 +37,7 @@ def report(
     Returns:
         The files written, `report.html` first.
     """
-    read = (Models, Findings, Estimates, Fits, Verdicts)
+    read = (Models, Findings, Estimates, Fits, Verdicts, Bands)
     whole = dict(tables) | {
         table.name: conform(tables[table.name], table) if table.name in tables else empty(table)
         for table in read

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 from scipy import optimize, special
 
+from saltus.curves.broken import broken_family
 from saltus.curves.curve import CURVES
-from saltus.curves.fit import Fit, fit
+from saltus.curves.fit import Fit, fit, fit_best
 from saltus.curves.smooth import smooth_families
 from saltus.tables import Bands, conform, schema
 from saltus.verdicts.judge import generator, seed_words
@@ -25,6 +26,7 @@ from saltus.verdicts.series import FloatArray, Series
 DRAWS = 2000
 PLACES = 33
 TAILS = (0.025, 0.5, 0.975)
+BROKEN_PARAMETERS = 4
 SCALES = 4  # fewer leave no residual to measure the noise by
 
 
@@ -128,6 +130,20 @@ def _freedom(found: Fit, points: Measured) -> int:
     return points.scales - CURVES[found.curve].parameters
 
 
+def _scatter(smooth: Fit, points: Measured) -> float:
+    """Noise as a multiple of the variances, mode U.
+
+    Read off the broken curve where that leaves less: a misfit of the smooth curve is what
+    the band is to show, and must not widen it.
+    """
+    scatter = smooth.rss / _freedom(smooth, points)
+    broken = fit_best(broken_family(), points.x, points.y, 1.0 / points.variance, points.axis)
+    freedom = points.scales - BROKEN_PARAMETERS
+    if not broken.converged or freedom < 1:
+        return scatter
+    return min(scatter, broken.rss / freedom)
+
+
 def _quantiles(
     series: Series,
     points: Measured,
@@ -140,7 +156,7 @@ def _quantiles(
     centre = CURVES[smooth.curve].compute(places, **smooth.parameters)
     # noise between observed scales is read off the nearest ones
     variance = np.interp(places, points.x, points.variance)
-    scale = 1.0 if points.known else smooth.rss / _freedom(smooth, points)
+    scale = 1.0 if points.known else _scatter(smooth, points)
     noise = np.sqrt(variance * scale) * rng.standard_normal((DRAWS, places.size))
     rate = np.clip(found.rate(centre + noise), 0.0, 1.0)
     known = np.isfinite(series.items)

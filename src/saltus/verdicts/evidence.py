@@ -111,9 +111,8 @@ def gather(series: Series, rng: np.random.Generator, resamples: int) -> Evidence
         rng: source of all bootstrap draws of this series.
         resamples: bootstrap draws per test.
     """
-    continuous = partner_points(series)
-    usable = slope_test(continuous) is not None
-    points = continuous if usable else rate_points(series)
+    usable = _uses_partner(series)
+    points = partner_points(series) if usable else rate_points(series)
     apparent = apparent_emergence(series)
     found = _steps(series, points, usable, rng, resamples)
     if usable:
@@ -130,9 +129,17 @@ def gather(series: Series, rng: np.random.Generator, resamples: int) -> Evidence
 
 def gather_inverse(series: Series, rng: np.random.Generator, resamples: int) -> Evidence:
     """Steps 2 to 5 on the scores turned over: does the ability fall with scale?"""
-    usable = slope_test(partner_points(series)) is not None
+    usable = _uses_partner(series)
     points = partner_points(series, -1.0) if usable else rate_points(series, -1.0)
     return _steps(series, points, usable, rng, resamples, sign=-1.0)
+
+
+def _uses_partner(series: Series) -> bool:
+    """Whether the continuous metric carries the tests; if neither does, the longer series."""
+    continuous, rates = partner_points(series), rate_points(series)
+    if slope_test(continuous) is not None:
+        return True
+    return slope_test(rates) is None and continuous.scales >= max(rates.scales, 1)
 
 
 def _steps(

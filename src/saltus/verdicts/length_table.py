@@ -37,7 +37,8 @@ def length_laws(
         Rows of task, model, law, items, lengths (how many), estimate with low and high,
         statistic, freedom, p, holds (null: could not be tested); sorted by task. `estimate`
         is the accuracy (P2 above chance), observed over predicted accuracy (P2
-        commensurate), the token probability (P3a), q (P3a curvature), or gamma (P3b).
+        commensurate), the token probability (P3a), q (P3a curvature), or gamma (P3b); a task
+        whose targets have one length has P2 only.
     """
     first = scores.filter(pl.col("sample") == 0, pl.col("value").is_not_null())
     key = ["task", "model", "item"]
@@ -96,10 +97,15 @@ def _laws_of_model(
     growth = quasi_linear(size, mean, squares / np.maximum(n - 1, 1) / n)
     low, high = (math.exp(decay.slope + side * 1.96 * decay.slope_error) for side in (-1, 1))
     one = float(answers.exact.mean())
-    return [
+    accuracy = [
         _law("P2 above chance", one, p=p_chance, holds=p_chance < LEVEL),
         _law("P2 commensurate", prediction.ratio, prediction.low, prediction.high,
              prediction.statistic, 1, prediction.p),
+    ]  # fmt: skip
+    if size.size < 2:  # one length says nothing about lengths
+        return accuracy
+    return [
+        *accuracy,
         _law("P3a geometric decay", decay.token_probability, low, high, decay.statistic,
              decay.freedom, decay.p),
         _law("P3a curvature", decay.curvature, statistic=decay.z, p=decay.p_curvature),

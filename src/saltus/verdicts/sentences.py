@@ -21,6 +21,7 @@ UNITS: Mapping[str, str] = {
 }
 AXES: Mapping[str, str] = {**UNITS, "loss": "falling pre-training loss"}
 SHARP_RISE = 0.10
+MANY_ITEMS = 1e6
 
 
 def p_text(p_value: float) -> str:
@@ -64,7 +65,7 @@ def raw_text(place: float, axis: str) -> str:
 def sentence(evidence: Evidence, ruling: Ruling) -> str:
     """The verdict and its main evidence in plain words."""
     key = ruling.reason or ruling.verdict
-    body = INVERSE(evidence, ruling) if evidence.inverse else SENTENCES[key](evidence)
+    body = _inverse(evidence, ruling) if evidence.inverse else SENTENCES[key](evidence)
     count = evidence.dropped
     if not count:
         return body
@@ -106,10 +107,10 @@ def _span(points: Measured) -> str:
 def _no_evidence(e: Evidence) -> str:
     start = f"{_name(e)} does not rise with {_along(e)} over {_span(e.points)} ({_change(e)})"
     middle = f" and no break is found ({_p_break(e)})" if e.test else ", and no scale stands out"
-    if e.detectable is None or e.items is None:
+    if e.detectable is None:
         return f"{start}{middle}."
-    limit = f"{e.items:,} items would show a rise of {e.detectable:.2g} or more"
-    return f"{start}{middle}; {limit} at the largest scale."
+    shown = f"a rise of {e.detectable:.2g} or more at the largest scale would most likely show"
+    return f"{start}{middle}; {shown}."
 
 
 def _threshold(e: Evidence) -> str:
@@ -233,7 +234,8 @@ def _chance_unknown(e: Evidence) -> str:
 
 def _no_partner(e: Evidence) -> str:
     screen = f" (smooth curves on the metric itself: {_p_break(e)})" if e.test else ""
-    seen = f"{_hard(e)} jumps{screen}, but there is no continuous metric"
+    moves = "jumps" if e.apparent.seen else "bends or jumps"
+    seen = f"{_hard(e)} {moves}{screen}, but there is no continuous metric"
     found = e.resolution
     if found is None:
         return f"{seen}: a real break cannot be told from an artefact of the metric."
@@ -243,7 +245,7 @@ def _no_partner(e: Evidence) -> str:
     return f"{seen}, and the smooth binomial curve does not fit its counts ({deviance})."
 
 
-def INVERSE(e: Evidence, ruling: Ruling) -> str:  # noqa: N802 - stands beside the tables below
+def _inverse(e: Evidence, ruling: Ruling) -> str:
     """The sentence of an inverse row."""
     name, fall = _name(e), _change(e)
     start = f"{name} falls with {_along(e)} over {_span(e.points)} ({fall}, one-sided)"
@@ -278,6 +280,9 @@ def _items_needed(e: Evidence) -> str:
     partner = "a continuous metric on the same answers"
     if found is None or not math.isfinite(found.items_needed):
         return partner
+    if found.items_needed > MANY_ITEMS:
+        wanted = f"items alone would take n >= {found.items_needed:.1e}"
+        return f"{partner}, or {_more_scales(e)} ({wanted})"
     return f"n >= {found.items_needed:,.0f} items at the smallest models, or {partner}"
 
 

@@ -102,38 +102,52 @@ def _task_key() -> pl.Expr:
 
 def _curves(estimates: pl.DataFrame, axis: str) -> pl.DataFrame:
     """One row per triplet with its points as lists in the order of scale, higher is better."""
-    known = estimates.filter(
+    known = estimates.lazy().filter(
         pl.col("family").is_not_null(), pl.col(axis) > 0, pl.col("value").is_finite()
     )
-    chosen = known.join(_final_models(known, axis), on="model", how="semi")
-    names = chosen["metric"].unique().sort().to_list()
-    signed = chosen.join(_facts(names), on="metric").with_columns(pl.col("value") * pl.col("sign"))
+    heads = known.select("family", "metric").unique().collect()
+    facts = _facts(heads["metric"].unique().sort().to_list())
+    models = _final_models(known, axis)
+    # one family at a time, so that memory stays flat in the number of triplets
+    parts = [
+        _curves_of(known.filter(pl.col("family") == family), models, facts, axis)
+        for family in heads["family"].unique().sort()
+    ]
+    return pl.concat(parts or [_curves_of(known, models, facts, axis)]).sort(KEY)
+
+
+def _curves_of(
+    known: pl.LazyFrame, models: pl.DataFrame, facts: pl.DataFrame, axis: str
+) -> pl.DataFrame:
+    chosen = known.select(*KEY, "model", axis, "value", "successes", "items", "variance")
+    signed = chosen.join(models.lazy(), on="model", how="semi").join(facts.lazy(), on="metric")
     # runs at one scale share their items, so their mean counts as one run's
-    points = signed.group_by(*KEY, "class", "binary", axis).agg(
-        pl.col("value").mean(),
+    points = signed.group_by(*KEY, axis).agg(
+        (pl.col("value") * pl.col("sign")).mean(),
         pl.col("successes").mean().round(),
         pl.col("items").min(),
         pl.col("variance").mean(),
     )
-    return (
-        points.sort(axis)
-        .group_by(*KEY, "class", "binary", maintain_order=True)
-        .agg(
-            pl.len().cast(pl.Int64).alias("scales"),
-            pl.col("items").min(),
-            (pl.col("value").last() - pl.col("value").first()).alias("gain"),
-            pl.col("value").alias("values"),
-            pl.col("successes"),
-            pl.col("items").alias("items_at"),
-            pl.col("variance").alias("variances"),
-        )
-        .sort(KEY)
+    curves = points.group_by(*KEY).agg(
+        pl.len().cast(pl.Int64).alias("scales"),
+        pl.col("items").min(),
+        (_in_order("value", axis).last() - _in_order("value", axis).first()).alias("gain"),
+        _in_order("value", axis).alias("values"),
+        _in_order("successes", axis),
+        _in_order("items", axis).alias("items_at"),
+        _in_order("variance", axis).alias("variances"),
     )
+    return curves.join(facts.lazy().drop("sign"), on="metric").collect()
 
 
-def _final_models(known: pl.DataFrame, axis: str) -> pl.DataFrame:
+def _in_order(column: str, axis: str) -> pl.Expr:
+    return pl.col(column).sort_by(axis)
+
+
+def _final_models(known: pl.LazyFrame, axis: str) -> pl.DataFrame:
     """Last checkpoints; of sizes trained for several lengths, on the params axis the longest."""
-    models = known.select("model", "family", "regime", "params", "tokens", "step").unique()
+    facts = ("model", "family", "regime", "params", "tokens", "step")
+    models = known.select(facts).unique().collect()
     step = pl.col("step").fill_null(np.iinfo(np.int64).max)
     run = pl.col("model").str.replace(r"@step\d+", "")
     final = models.filter(step == step.max().over(run))
@@ -183,6 +197,7 @@ def _judged(curves: pl.DataFrame, rng: np.random.Generator, draws: int) -> pl.Da
         .with_columns(pl.col("score", "linearity", "p", "p_permutation", *adjusted).fill_nan(None))
         .drop(*LISTS, "binary")
         .sort(KEY)
+        .select(*KEY, "class", pl.exclude(*KEY, "class"))
     )
 
 
