@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 import saltus
 from saltus.worlds import example
 

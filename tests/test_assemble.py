@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+
 from saltus.errors import UnknownNameError
 from saltus.tables import Estimates, conform
 from saltus.verdicts.assemble import TAU_FREEDOM, assemble
@@ -114,7 +115,7 @@ def test_a_metric_can_be_named() -> None:
     ]  # fmt: skip
     assert by_axis(estimates(rows))["params"].metric == "acc"
     assert by_axis(estimates(rows), "acc_norm")["params"].rate == pytest.approx([0.6] * 3)
-    with pytest.raises(UnknownNameError, match="no metric named .ac.; did you mean acc"):
+    with pytest.raises(UnknownNameError, match=r"no metric named .ac.; did you mean acc"):
         assemble(estimates(rows), "ac")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from saltus.tables import Bands, schema
 from saltus.verdicts.band import Relation, bands, relation
 from saltus.verdicts.series import FloatArray, Series

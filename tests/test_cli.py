@@ -13,8 +13,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import saltus
 from click.testing import CliRunner, Result
+
+import saltus
 from saltus import store
 from saltus.cli import main
 from saltus.tables import Estimates, Scores

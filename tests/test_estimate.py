@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from saltus.estimates import recover
 from saltus.estimates.estimate import estimate
 from saltus.tables import Models, Reported, Scores, conform, empty

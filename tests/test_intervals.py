@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saltus.estimates import intervals
 from scipy import stats
+
+from saltus.estimates import intervals
 
 # Bowyer et al. (2025), as worked in science.md 3.15
 WORKED = [

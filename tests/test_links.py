@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from saltus.metrics.metric import METRICS, Metric, find
 from saltus.verdicts.links import LINKS, Points, to_link
 

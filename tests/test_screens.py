@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+
 from saltus.screens.screen import SCREENS, Evidence, screen
 from saltus.tables import Estimates, Findings, Models, Reported, Responses, Verdicts, conform, empty
 from saltus.verdicts.flag import flag
@@ -41,7 +42,8 @@ OUTSIDE = "37.0 is outside the metric's bounds [0.0, 1.0]"
 DIRTY: dict[str, dict[str, pl.DataFrame]] = {
     "different_items": {"responses": responses(
         [{"model": "a", "item": i} for i in "123"] + [{"model": "b", "item": i} for i in "12"])},
-    "repeated_items": {"responses": responses([{"model": "a", "item": "1", "sample": s} for s in (0, 1)])},
+    "repeated_items": {"responses": responses(
+        [{"model": "a", "item": "1", "sample": s} for s in (0, 1)])},
     "missing_scores": {"estimates": estimates([{"missing_items": 7, "missing": "7 of 10"}])},
     "unproven_items": {"estimates": estimates(
         [{"items": None, "items_method": "unknown: standard error stated as 0"}])},
@@ -85,7 +87,8 @@ def test_zeros_before_training_are_no_suspicion() -> None:
 
 def verdicts(task: str) -> pl.DataFrame:
     row = {"family": "f", "task": task, "axis": "params", "slice": "final checkpoints",
-           "verdict": "NO_EVIDENCE", "sentence": "s", "metric": "exact_match", "scales": 4}  # fmt: skip
+           "verdict": "NO_EVIDENCE", "sentence": "s", "metric": "exact_match",
+           "scales": 4}  # fmt: skip
     return conform(pl.DataFrame([row]), Verdicts)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from saltus import store
 from saltus.errors import StoreError, TableError
 from saltus.tables import TABLES, Models, Scores, conform, empty, schema

@@ -17,7 +17,9 @@ def _metrics() -> list[dict[str, object]]:
             "reaction": entry.reaction,
             "better": entry.better,
             "unit": entry.unit,
-            "bounds": "{} to {}".format(*("?" if end is None else f"{end:g}" for end in entry.bounds)),
+            "bounds": "{} to {}".format(
+                *("?" if end is None else f"{end:g}" for end in entry.bounds)
+            ),
             "partners": ", ".join(entry.partners),
             "scored": "from answers" if entry.function else "as reported",
             "source": entry.source,
@@ -44,17 +46,13 @@ def _screens() -> list[dict[str, object]]:
 def _curves() -> list[dict[str, object]]:
     from saltus.curves.curve import CURVES
 
-    return [
-        {"name": entry.name, "shape": entry.shape, "source": entry.source} for entry in CURVES
-    ]
+    return [{"name": entry.name, "shape": entry.shape, "source": entry.source} for entry in CURVES]
 
 
 def _worlds() -> list[dict[str, object]]:
     from saltus.worlds import WORLDS
 
-    return [
-        {"name": entry.name, "truth": entry.truth, "source": entry.source} for entry in WORLDS
-    ]
+    return [{"name": entry.name, "truth": entry.truth, "source": entry.source} for entry in WORLDS]
 
 
 def _tables() -> list[dict[str, object]]:

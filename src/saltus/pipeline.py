@@ -111,12 +111,12 @@ def why_unjudged(audit: Audit) -> str:
         return "no family has a task with a metric whose facts Saltus knows (`saltus list`)."
     reasons = audit.verdicts["reason"].value_counts(sort=True).rows()
     counts = "; ".join(f"{count} x {name}" for name, count in reasons)
-    most = audit.verdicts["scales"].max()
-    models = audit.tables["models"]
-    unknown = models.filter(pl.all_horizontal(pl.col(axes).is_null())).height
+    most = max(audit.verdicts["scales"].to_list())
+    everyone = audit.tables["models"]
+    unknown = everyone.filter(pl.all_horizontal(pl.col(axes).is_null())).height
     return (
         f"{counts}. The longest scale axis of one family has {most} scales; {unknown} of "
-        f"{models.height} models have no known size, tokens, FLOPs or loss (`--models FILE` "
+        f"{everyone.height} models have no known size, tokens, FLOPs or loss (`--models FILE` "
         "names them)."
     )
 

@@ -91,10 +91,12 @@ def refusal(head: Head) -> str:
     roles = resolve(header, head.columns)
     found = ", ".join(f"{role}={','.join(c.names)}" for role, c in roles.items()) or "none"
     names = ", ".join(header[:30]) + (", ..." if len(header) > 30 else "")
+    asked = [f"{role}={name}" for role, name in head.columns.items() if role not in roles]
+    absent = f" Mapped, but not in this file: {', '.join(asked)}." if asked else ""
     kinds = "; ".join(f"{name}: {columns}" for name, columns in KINDS.items())
     return (
         f"its columns make none of the tables that are read. Columns: {names}. Roles found: "
-        f"{found}. Needed: {kinds}. Name a column with --columns role=name"
+        f"{found}.{absent} Needed: {kinds}. Name a column with --columns role=name"
     )
 
 

@@ -18,7 +18,6 @@ Json = dict[str, Any]
 Columns = Mapping[str, Any]
 
 WIDTH, HEIGHT = 460, 165
-LOG_TICKS = 2  # few, or every minor line is drawn
 LIGHT = {
     "ink": "#23272e",
     "soft": "#6d737d",
@@ -30,7 +29,7 @@ LIGHT = {
 }
 TOP_DATA = ("band", "points", "means", "zone", "chance", "threshold")
 BOTTOM_DATA = ("partner", "partner_means", "partner_chance", "smooth", "sharp", "threshold")
-SETTINGS = ("x_min", "x_max", "x_ticks", "x_labels", "y_floor")
+SETTINGS = ("x_min", "x_max", "x_ticks", "x_labels", "y_floor")  # and y_log, y_ticks: page.js
 FONT = "system-ui, -apple-system, Segoe UI, Helvetica, Liberation Sans, Arial, sans-serif"
 
 
@@ -42,7 +41,7 @@ class Chart:
         axis: params, tokens, flops or loss.
         panels: heading and notes (lines) of each panel, the thresholded metric first.
         reverse: for each panel, whether its axis points down (lower is better).
-        log: for each panel, whether its axis is logarithmic.
+        log: for each panel, the ticks of its logarithmic axis; None where it is linear.
         settings: values of the template's parameters, by name.
         data: data sets by name, column by column; a value that is no list stands for a
             column of that value; absent data sets are empty. `m` is the number of a model,
@@ -54,7 +53,7 @@ class Chart:
     axis: str
     panels: tuple[tuple[str, list[str]], ...]
     reverse: tuple[bool, ...]
-    log: tuple[bool, ...]
+    log: tuple[list[float] | None, ...]
     settings: Mapping[str, Any]
     data: Mapping[str, Columns] = field(default_factory=dict)
     loggable: bool = False
@@ -117,14 +116,14 @@ def fill(spec: Json, card: Json, models: Sequence[Json]) -> Json:
         panel["title"] |= {"text": text, "subtitle": note}
         panel["encoding"]["y"]["scale"]["reverse"] = card["reverse"][place]
         if card["log"][place]:
-            _make_logarithmic(panel["encoding"]["y"])
+            _make_logarithmic(panel["encoding"]["y"], card["log"][place])
     return whole
 
 
-def _make_logarithmic(y: Json) -> None:
+def _make_logarithmic(y: Json, marks: Sequence[float]) -> None:
     del y["scale"]["zero"]
-    y["scale"]["type"] = "log"
-    y["axis"] = {"tickCount": LOG_TICKS}
+    y["scale"] |= {"type": "log", "nice": False, "padding": 6}
+    y["axis"] = {"values": list(marks), "format": "~g"}
 
 
 def rows(columns: Columns, models: Sequence[Json], axis: str) -> list[Json]:
@@ -306,7 +305,7 @@ def _threshold() -> list[Json]:
     full = {"y": {"value": 0}, "y2": {"value": "height"}}
     band = {
         "data": {"name": "threshold"},
-        "mark": {"type": "rect", "color": {"expr": "sharp"}, "opacity": 0.1},
+        "mark": {"type": "rect", "color": {"expr": "sharp"}, "opacity": 0.1, "clip": True},
         "encoding": {"x": {"field": "l"}, "x2": {"field": "h"}} | full,
     }
     line = {

@@ -101,10 +101,10 @@
       .map(([x, ys]) => ({ x, y: ys.reduce((sum, y) => sum + y) / ys.length }));
   }
 
-  function makeLogarithmic(y) {
+  function makeLogarithmic(y, values) {
     delete y.scale.zero;
-    y.scale.type = "log";
-    y.axis = { tickCount: 2 };
+    Object.assign(y.scale, { type: "log", nice: false, padding: 6 });
+    y.axis = { values, format: "~g" };
   }
 
   function fill(chart, shared, width, log) {
@@ -119,8 +119,8 @@
         row.l = Math.max(row.l, settings.y_log);
         row.h = Math.max(row.h, settings.y_log);
       });
-      makeLogarithmic(spec.vconcat[0].encoding.y);
-      Object.assign(spec.vconcat[0].encoding.y.scale, { domainMin: settings.y_log, nice: false });
+      makeLogarithmic(spec.vconcat[0].encoding.y, settings.y_ticks);
+      spec.vconcat[0].encoding.y.scale.domainMin = settings.y_log;
     }
     for (const entry of spec.params) if (entry.name in settings) entry.value = settings[entry.name];
     spec.vconcat.forEach((panel, place) => {
@@ -128,7 +128,7 @@
       panel.title.text = shared.panels[place][0];
       panel.title.subtitle = shared.panels[place][1];
       panel.encoding.y.scale.reverse = shared.reverse[place];
-      if (shared.log[place]) makeLogarithmic(panel.encoding.y);
+      if (shared.log[place]) makeLogarithmic(panel.encoding.y, shared.log[place]);
     });
     return spec;
   }

@@ -60,15 +60,14 @@ def chart_of(row: Row, rows: pl.DataFrame, behind: Behind, models: Mapping[str, 
     if len(panels) == 2:
         data |= _bottom_data(frames[1], models) | _fit_data(row, frames[1], behind.fits)
         data |= _band_data(row, behind.bands)
-    data |= _threshold(row)
+    settings = _settings(axis, frames, data)
+    data |= _threshold(row, settings["x_min"], settings["x_max"])
     return Chart(
         axis=axis,
         panels=tuple(_heading(name, place, row, data) for place, name in enumerate(panels)),
         reverse=tuple(_lower(name) for name in panels),
-        log=tuple(
-            place > 0 and _by_ratio(name, frames[place]) for place, name in enumerate(panels)
-        ),
-        settings=_settings(axis, frames, data),
+        log=tuple(_log_ticks(name, frame) for name, frame in zip(panels, frames, strict=True)),
+        settings=settings,
         data={name: _bare(columns) for name, columns in data.items() if columns},
         loggable=_loggable(frames, row),
     )
@@ -141,12 +140,14 @@ def _chance(level: float | None) -> dict[str, Any]:
     return {"y": [significant(level)], "t": f"dashed: chance {number(level)}"}
 
 
-def _threshold(row: Row) -> dict[str, Any]:
+def _threshold(row: Row, first: float, last: float) -> dict[str, Any]:
+    """Place of the break and its interval, cut at the ends of the panel."""
     if row["threshold"] is None:
         return {}
-    ends = [row[name] for name in ("threshold", "threshold_low", "threshold_high")]
-    place, low, high = (None if end is None else significant(end, 6) for end in ends)
-    return {"threshold": {"x": [place], "l": [low], "h": [high]}}
+    low = first if row["threshold_low"] is None else max(first, row["threshold_low"])
+    high = last if row["threshold_high"] is None else min(last, row["threshold_high"])
+    x, low, high = (significant(place, 6) for place in (row["threshold"], low, high))
+    return {"threshold": {"x": [x], "l": [low], "h": [high]}}
 
 
 def _fit_data(row: Row, frame: pl.DataFrame, fits: pl.DataFrame | None) -> dict[str, Any]:
@@ -272,14 +273,14 @@ def _lower(name: str) -> bool:
     return known is not None and known.better == "lower"
 
 
-def _by_ratio(name: str, frame: pl.DataFrame) -> bool:
-    """Whether a loss or perplexity spans so much that only a logarithmic axis shows it."""
+def _log_ticks(name: str, frame: pl.DataFrame) -> list[float] | None:
+    """Ticks of a loss or perplexity that spans so much that only a logarithmic axis shows it."""
     known = facts(name)
     values = frame["value"].to_list() + frame["low"].drop_nulls().to_list()
     if known is None or known.link not in ("nll", "perplexity") or not values:
-        return False
+        return None
     least, most = float(min(values)), float(max(values))
-    return 0 < least * WIDE < most
+    return log_ticks(least, most) if 0 < least * WIDE < most else None
 
 
 def _loggable(frames: Sequence[pl.DataFrame], row: Row) -> bool:
@@ -296,13 +297,15 @@ def _settings(axis: str, frames: Sequence[pl.DataFrame], data: Mapping[str, Any]
     low, high = _domain(axis, places)
     marks = ticks(axis, low, high)
     zone = (data.get("zone") or {}).get("h", [0.001])
+    floor = significant(0.4 * min(zone, default=0.001))
     return {
         "x_min": significant(low, 6),
         "x_max": significant(high, 6),
         "x_ticks": marks,
         "x_labels": [_tick_label(axis, mark) for mark in marks],
         "y_floor": None,
-        "y_log": significant(0.4 * min(zone, default=0.001)),
+        "y_log": floor,
+        "y_ticks": log_ticks(floor, 1.0),
     }
 
 
@@ -318,9 +321,12 @@ def _domain(axis: str, places: Sequence[float]) -> tuple[float, float]:
 
 
 def ticks(axis: str, low: float, high: float) -> list[float]:
-    """Tick values: 1, 2, 5 on a short logarithmic axis, decades on a long one."""
-    if axis == "loss":
-        return _even_ticks(low, high)
+    """Tick values of an axis."""
+    return _even_ticks(low, high) if axis == "loss" else log_ticks(low, high)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks between two positive values: 1, 2, 5 where these are near, decades where far."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     spread = math.log10(high / low)
     steps = (1, 2, 5) if spread < 2 else (1, 3) if spread < 3 else (1,)

@@ -1,0 +1,141 @@
+"""What the commands share: options, progress, and tables for the eye or as JSON."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CLEAN, ERROR, UNJUDGED = 0, 1, 2
+WIDE = 400  # columns of a table that no terminal shows
+SHOWN = 40  # rows of a table on a terminal before it is cut
+
+
+def pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """ROLE=NAME options as a mapping."""
+    found = {}
+    for value in values:
+        role, equals, name = value.partition("=")
+        if not (role and equals and name):
+            raise click.BadParameter(f"{value!r} is not ROLE=NAME, such as model=Model")
+        found[role.strip()] = name.strip()
+    return found
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per row.")
+SEED = click.option("--seed", default=0, show_default=True, help="Seed of every resampling step.")
+RESAMPLES = click.option(
+    "--resamples", default=999, show_default=True, help="Bootstrap draws per test."
+)
+METRIC = click.option("--metric", help="Thresholded metric to judge; the first that fits if out.")
+FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+
+
+def reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that reads logs."""
+    options = [
+        click.argument("logs", nargs=-1, metavar="LOGS..."),
+        click.option("--out", type=click.Path(path_type=Path), help="Audit folder to write."),
+        click.option(
+            "--columns",
+            multiple=True,
+            callback=pairs,
+            metavar="ROLE=NAME",
+            help="Which column plays a role in a plain table, e.g. params='Size (B)*1e9'.",
+        ),
+        click.option(
+            "--models",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Table of model facts: model, family, params, tokens, flops.",
+        ),
+        click.option("--task", help="Name of the task, where the file has none."),
+        click.option("--keep-going", is_flag=True, help="List bad lines instead of stopping."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def named_logs(logs: tuple[str, ...], example: bool = False) -> tuple[str, ...]:
+    """The inputs: those named, or the example that ships with Saltus."""
+    if example:
+        from importlib.resources import files
+
+        return (str(files("saltus") / "worlds" / "example.parquet"),)
+    if not logs:
+        raise click.UsageError("name at least one file or folder to read")
+    return logs
+
+
+def out_folder(out: Path | None, logs: tuple[str, ...]) -> Path:
+    """The folder named, or one beside the caller named after the first input."""
+    return out or Path(f"saltus-{Path(logs[0].rpartition('=')[2]).name.split('.')[0] or 'audit'}")
+
+
+def command_line() -> str:
+    """The command as it was typed, for the manifest."""
+    return shlex.join(["saltus", *sys.argv[1:]])
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, float | None], None]]:
+    """A bar on stderr, and nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda verb, share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<9}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(verb: str, share: float | None) -> None:
+            if verb not in tasks:
+                tasks[verb] = bars.add_task(verb, total=None)
+            total = None if share is None else 1.0
+            bars.update(tasks[verb], total=total, completed=share or 0.0)
+
+        yield advance
+
+
+def show(frame: pl.DataFrame, as_json: bool) -> None:
+    """A table as JSON lines or for the eye."""
+    if as_json:
+        click.echo(frame.write_ndjson(), nl=False)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in frame.columns:
+        number = frame.schema[name].is_numeric()
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in frame.head(SHOWN).iter_rows():
+        table.add_row(*(Text(_cell(value)) for value in row))
+    # into a file or a pipe a row stays on one line
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+    if frame.height > SHOWN:
+        click.echo(f"... and {frame.height - SHOWN} more rows (all with --json)")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def done(folder: Path, verb: str, fresh: bool) -> None:
+    """Say on stderr which verb was run on which folder."""
+    note = "" if fresh else " (nothing had changed)"
+    click.echo(f"{verb}: {folder}{note}", err=True)

@@ -1,0 +1,279 @@
+"""The verbs of the road, each a few lines: parse, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from saltus.cli.common import (
+    CLEAN,
+    FOLDER,
+    JSON,
+    METRIC,
+    RESAMPLES,
+    SEED,
+    UNJUDGED,
+    command_line,
+    done,
+    named_logs,
+    out_folder,
+    progress_bars,
+    reading_options,
+    show,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@click.command()
+@reading_options
+@JSON
+def read(
+    logs: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Read LOGS into the tables of an audit folder.
+
+    \b
+        saltus read results/ --out audit/
+    """
+    from saltus import pipeline, store
+    from saltus.tables import Models
+
+    logs = named_logs(logs)
+    folder = out_folder(out, logs)
+    with progress_bars() as progress:
+        fresh = pipeline.read(
+            logs,
+            folder,
+            command=command_line(),
+            **reading,
+            progress=progress,
+        )
+    show(store.load(folder, Models), as_json)
+    done(folder, "read", fresh)
+
+
+@click.command()
+@reading_options
+@click.option("--metric", "metrics", multiple=True, help="Metric to score; all that fit if out.")
+@JSON
+def score(
+    logs: tuple[str, ...],
+    out: Path | None,
+    metrics: tuple[str, ...],
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Score recorded answers: LOGS, or an audit folder that was read before.
+
+    \b
+        saltus score answers.md --out scored/
+        saltus score audit/ --metric exact_match --metric word_error
+    """
+    from saltus import pipeline, store
+    from saltus.report.answers import few
+    from saltus.tables import Responses, Scores
+
+    logs = named_logs(logs)
+    named = tuple(metrics) or None
+    with progress_bars() as progress:
+        if len(logs) == 1 and out is None and store.is_audit(Path(logs[0])):
+            folder = Path(logs[0])
+        else:
+            folder = out_folder(out, logs)
+            pipeline.read(
+                logs,
+                folder,
+                require_facts=False,
+                command=command_line(),
+                **reading,
+                progress=progress,
+            )
+        fresh = pipeline.score(folder, named, progress=progress)
+        if few(store.load(folder, Responses)):
+            pipeline.answers(folder, progress=progress)
+    scores = store.load(folder, Scores)
+    show(scores if as_json else _means(scores), as_json)
+    done(folder, "score", fresh)
+    if (folder / "answers.html").is_file():
+        click.echo(f"page: {folder / 'answers.html'}", err=True)
+
+
+def _means(scores: pl.DataFrame) -> pl.DataFrame:
+    """One row per model and task, one column per metric."""
+    wide = scores.pivot(
+        "metric", index=["task", "model", "sample"], values="value", aggregate_function="mean"
+    )
+    return wide if wide["sample"].n_unique() > 1 else wide.drop("sample")
+
+
+@click.command()
+@FOLDER
+@JSON
+def estimate(folder: Path, as_json: bool) -> None:
+    """Estimate means with intervals from the scores of FOLDER.
+
+    \b
+        saltus estimate audit/
+    """
+    from saltus import pipeline, store
+    from saltus.tables import Estimates
+
+    with progress_bars() as progress:
+        fresh = pipeline.estimate(folder, progress=progress)
+    frame = store.load(folder, Estimates)
+    shown = ("model", "task", "metric", "value", "low", "high", "items", "method")
+    show(frame if as_json else frame.select(shown), as_json)
+    done(folder, "estimate", fresh)
+
+
+@click.command()
+@FOLDER
+@JSON
+def screen(folder: Path, as_json: bool) -> None:
+    """Look for numbers that the harness, not the model, made.
+
+    \b
+        saltus screen audit/
+    """
+    from saltus import pipeline, store
+    from saltus.tables import Findings
+
+    with progress_bars() as progress:
+        fresh = pipeline.screen(folder, progress=progress)
+    show(store.load(folder, Findings), as_json)
+    done(folder, "screen", fresh)
+
+
+@click.command()
+@FOLDER
+@METRIC
+@JSON
+def fit(folder: Path, metric: str | None, as_json: bool) -> None:
+    """Fit smooth and broken curves to every family and task of FOLDER.
+
+    \b
+        saltus fit audit/
+    """
+    from saltus import pipeline, store
+    from saltus.tables import Fits
+
+    with progress_bars() as progress:
+        fresh = pipeline.fit(folder, metric, progress=progress)
+    frame = store.load(folder, Fits)
+    shown = ("family", "task", "axis", "metric", "curve", "rss", "status")
+    show(frame if as_json else frame.select(shown), as_json)
+    done(folder, "fit", fresh)
+
+
+@click.command()
+@FOLDER
+@METRIC
+@SEED
+@RESAMPLES
+@JSON
+def judge(folder: Path, metric: str | None, seed: int, resamples: int, as_json: bool) -> None:
+    """Give a verdict for every family, task and axis of FOLDER.
+
+    \b
+        saltus judge audit/ --seed 1
+    """
+    from saltus import pipeline, store
+    from saltus.tables import Verdicts
+
+    with progress_bars() as progress:
+        fresh = pipeline.judge(folder, metric, seed=seed, resamples=resamples, progress=progress)
+    _verdicts(store.load(folder, Verdicts), as_json)
+    done(folder, "judge", fresh)
+
+
+@click.command()
+@FOLDER
+@JSON
+def report(folder: Path, as_json: bool) -> None:
+    """Write the page, its Markdown and JSON, and the figures of FOLDER.
+
+    \b
+        saltus report audit/
+    """
+    from saltus import pipeline, store
+    from saltus.tables import Verdicts
+
+    with progress_bars() as progress:
+        fresh = pipeline.report(folder, progress=progress)
+    if as_json:
+        show(store.load(folder, Verdicts), as_json)
+    done(folder, "report", fresh)
+    click.echo(f"page: {folder / 'report.html'}", err=as_json)
+
+
+@click.command()
+@reading_options
+@click.option("--example", is_flag=True, help="Audit the example that ships with Saltus.")
+@METRIC
+@SEED
+@RESAMPLES
+@JSON
+def audit(
+    logs: tuple[str, ...],
+    out: Path | None,
+    example: bool,
+    metric: str | None,
+    seed: int,
+    resamples: int,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Read LOGS, judge every family and task, and write a page.
+
+    Ends with status 0, 1 on an error, or 2 when nothing could be judged.
+
+    \b
+        saltus audit logs/*/samples_*.jsonl --out report/
+        saltus audit scores.csv --models sizes.csv --columns model=Model --out report/
+    """
+    from saltus import pipeline
+
+    logs = named_logs(logs, example)
+    folder = out_folder(out, logs)
+    with progress_bars() as progress:
+        result = pipeline.audit(
+            logs,
+            folder,
+            metric=metric,
+            seed=seed,
+            resamples=resamples,
+            command=command_line(),
+            **reading,
+            progress=progress,
+        )
+    _verdicts(result.verdicts, as_json)
+    if result.judged().is_empty():
+        click.echo(f"Nothing could be judged: {pipeline.why_unjudged(result)}", err=True)
+    click.echo(f"page: {folder / 'report.html'}", err=as_json)
+    sys.exit(UNJUDGED if result.judged().is_empty() else CLEAN)
+
+
+def _verdicts(frame: pl.DataFrame, as_json: bool) -> None:
+    shown = (
+        "family",
+        "regime",
+        "task",
+        "axis",
+        "verdict",
+        "reason",
+        "inverse",
+        "scales",
+        "p_break",
+    )
+    show(frame if as_json else frame.select(shown), as_json)
+
+
+COMMANDS = (read, score, estimate, screen, fit, judge, report, audit)
