@@ -24,11 +24,14 @@ from saltus.tables import (
     Estimates,
     Findings,
     Fits,
+    MetricCounts,
+    MetricTests,
     Models,
     Reported,
     Responses,
     Scores,
     Table,
+    Triplets,
     Verdicts,
 )
 
@@ -303,6 +306,27 @@ def _judge(job: Job, metric: str | None, resamples: int) -> bool:
     return job.run("judge", (Estimates, Findings), options, make, (Verdicts, Bands))
 
 
+def _survey(job: Job, annotations: pl.DataFrame | None, axis: str, draws: int) -> bool:
+    from saltus.verdicts.survey import annotate
+    from saltus.verdicts.survey import survey as make_survey
+
+    seed = job.manifest["seed"]
+
+    def make(writer: store.TableWriter) -> None:
+        found = make_survey(job.load(Estimates), np.random.default_rng(seed), draws, axis)
+        triplets = found.triplets
+        if annotations is not None:
+            triplets = annotate(triplets, annotations, "annotation")
+        writer.write(Triplets, triplets.rename({"class": "reaction"}))
+        writer.write(MetricCounts, found.metrics.rename({"class": "reaction"}))
+        writer.write(MetricTests, found.tests)
+
+    written = None if annotations is None else annotations.rows()
+    options = {"seed": seed, "axis": axis, "draws": draws, "annotations": written}
+    made = (Triplets, MetricCounts, MetricTests)
+    return job.run("survey", (Estimates,), options, make, made)
+
+
 def _report(job: Job) -> bool:
     from saltus.report.write import report as write_report
 
@@ -411,6 +435,32 @@ def judge(
     """A verdict for every family, regime, task and axis."""
     with _job(folder, progress, seed=seed) as job:
         return _judge(job, metric, resamples)
+
+
+def survey(
+    folder: Path,
+    annotations: pl.DataFrame | None = None,
+    *,
+    axis: str = "params",
+    draws: int = 1000,
+    seed: int | None = None,
+    progress: Progress = _silent,
+) -> bool:
+    """Every task x metric x family of the folder under the emergence score.
+
+    Args:
+        folder: audit folder with estimates.
+        annotations: what people called the tasks: columns task and annotation.
+        axis: params or flops.
+        draws: most draws per null.
+        seed: of the nulls.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
+    with _job(folder, progress, seed=seed) as job:
+        return _survey(job, annotations, axis, draws)
 
 
 def report(folder: Path, *, progress: Progress = _silent) -> bool:

@@ -236,8 +236,63 @@ class Bands(Table):
     scales = Column(pl.Int64, "observed scales", required=True)
 
 
+class Triplets(Table):
+    """One task x metric x family of a collection under the emergence score (`saltus survey`)."""
+
+    name = "triplets"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    metric = Column(pl.String, "metric", required=True)
+    reaction = Column(pl.String, "thresholded, nonlinear or linear; null: not known")
+    scales = Column(pl.Int64, "distinct scales", required=True)
+    items = Column(pl.Int64, "fewest items at any scale")
+    gain = Column(pl.Float64, "last minus first value, higher is better")
+    score = Column(pl.Float64, "emergence score (Schaeffer et al. 2023, eq. 1)")
+    linearity = Column(pl.Float64, "BIG-bench linearity")
+    degenerate = Column(pl.Boolean, "at least half of the steps are exactly 0: never rank on it")
+    p = Column(pl.Float64, "Monte-Carlo p of the score without any change with scale")
+    p_method = Column(pl.String, "binomial, gaussian or permutation null")
+    p_permutation = Column(pl.Float64, "p under permutation of the scales")
+    holm = Column(pl.Float64, "p adjusted by Holm")
+    bh = Column(pl.Float64, "p adjusted by Benjamini and Hochberg")
+    by = Column(pl.Float64, "p adjusted by Benjamini and Yekutieli")
+    annotation = Column(pl.String, "what people called the task, where a file says so")
+
+
+class MetricCounts(Table):
+    """How often a metric is called emergent, and how often it is used."""
+
+    name = "metric_counts"
+    criterion = Column(pl.String, "what counts as emergent", required=True)
+    metric = Column(pl.String, "metric", required=True)
+    reaction = Column(pl.String, "thresholded, nonlinear or linear; null: not known")
+    triplets = Column(pl.Int64, "triplets that use the metric", required=True)
+    emergent = Column(pl.Int64, "of these, emergent", required=True)
+    degenerate = Column(pl.Int64, "of the emergent, with an infinite score", required=True)
+    per_use = Column(pl.Float64, "emergent over triplets")
+    share = Column(pl.Float64, "share of all emergent triplets")
+
+
+class MetricTests(Table):
+    """Whether emergence follows the metric once the task is held fixed."""
+
+    name = "metric_tests"
+    criterion = Column(pl.String, "what counts as emergent", required=True)
+    emergent = Column(pl.Int64, "emergent triplets", required=True)
+    cells = Column(pl.Int64, "tasks x families with several metrics")
+    chi2 = Column(pl.Float64, "association of emergence and metric")
+    p_within_task = Column(pl.Float64, "its p with metric labels shuffled within each task")
+    odds_ratio = Column(pl.Float64, "Mantel-Haenszel odds of {thresholded, nonlinear} v linear")
+    low = Column(pl.Float64, "lower end of its 95 % interval")
+    high = Column(pl.Float64, "upper end of its 95 % interval")
+    p_odds = Column(pl.Float64, "p of odds ratio 1")
+    strata = Column(pl.Int64, "tasks that carry the odds ratio")
+
+
 TABLES: tuple[type[Table], ...] = (
     Models, Responses, Reported, Findings, Scores, Estimates, Fits, Verdicts, Bands,
+    Triplets, MetricCounts, MetricTests,
 )  # fmt: skip
 
 

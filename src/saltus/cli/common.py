@@ -132,7 +132,9 @@ def show(frame: pl.DataFrame, as_json: bool) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and not (value.is_integer() and abs(value) < 1e9):
+        return f"{value:.4g}"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 def done(folder: Path, verb: str, fresh: bool) -> None:

@@ -133,7 +133,7 @@ def plan_rates(
         rates: true rates, such as a smooth curve predicts for each scale.
         chance: level under guessing.
         alpha: one-sided level.
-        power: probability of finding it; also the probability of at least one success.
+        power: probability of finding it above chance; at least one success is planned at .95.
 
     Returns:
         One row per rate: rate, chance, items_for_one_success, items_above_chance; infinity
@@ -146,7 +146,7 @@ def plan_rates(
         {
             "rate": [float(rate) for rate in rates],
             "chance": [float(chance)] * len(rates),
-            "items_for_one_success": [items_for_one_success(rate, power) for rate in rates],
+            "items_for_one_success": [items_for_one_success(rate) for rate in rates],
             "items_above_chance": [items_above_chance(r, chance, alpha, power) for r in rates],
         },
         schema_overrides={"rate": pl.Float64, "chance": pl.Float64},

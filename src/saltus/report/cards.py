@@ -101,8 +101,8 @@ class Card:
 
     @property
     def open(self) -> bool:
-        """Whether any of its verdicts is worth an open card."""
-        return any(view.word.notable for view in self.views)
+        """Whether it stands open: a verdict that calls for a look, or an apparent jump."""
+        return any(view.word.notable or view.row["apparent"] for view in self.views)
 
     @property
     def slug(self) -> str:

@@ -238,7 +238,7 @@ def _limits() -> list[Json]:
     ink = {"color": {"expr": "ink"}}
     bar = {"type": "tick", "thickness": 1.6, "size": 11, "orient": "horizontal"} | ink
     head = {"type": "point", "shape": "triangle-down", "filled": True, "size": 42, "opacity": 1}
-    return [_pointed("points", 2, bar, "h"), _pointed("points", 2, head | ink | {"yOffset": -3})]
+    return [_pointed("points", 2, bar, "h"), _pointed("points", 2, head | ink | {"yOffset": 5})]
 
 
 def _pointed(data: str, kind: int, mark: Json, y: str = "yy") -> Json:

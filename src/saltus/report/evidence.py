@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from saltus.report.text import NOTHING, count, number, present, probability, scale, several
 
 Row = Mapping[str, Any]
+MANY = 10_000_000  # nobody can ask so many items, and a fit far off its data gives such numbers
 
 
 class Evidence(NamedTuple):
@@ -108,7 +109,8 @@ def _interval(row: Row) -> str:
 
 
 def _needed(row: Row) -> Evidence:
-    items = count(row["items_needed"])
+    needed = row["items_needed"]
+    items = count(needed) if needed is None or needed <= MANY else "over 10 million"
     return Evidence("", "Items that would resolve it", items, "")
 
 

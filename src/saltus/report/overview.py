@@ -132,12 +132,13 @@ def _apparent(views: Sequence[View]) -> str:
         return (
             "None of them looks emergent: no score is flat near its floor and then well above it."
         )
-    many = [f"{count} {_fate(word, count)}" for word, count in chips(looks)]
+    fates = chips(looks)
+    many = [f"{count:,} {_fate(word, count)}" for word, count in fates]
     verb = "looks" if len(looks) == 1 else "look"
-    return (
-        f"{len(looks):,} {verb} emergent, flat near the floor and then well above it. Of these, "
-        f"{listing(many)}."
-    )
+    seen = f"{len(looks):,} {verb} emergent, flat near the floor and then well above it."
+    if len(fates) == 1 and len(looks) > 1:
+        return f"{seen} All of these {_fate(fates[0].word, len(looks))}."
+    return f"{seen} Of these, {listing(many)}." if len(looks) > 1 else f"{seen} It {many[0][2:]}."
 
 
 def _fate(word: Word, count: int) -> str:

@@ -37,23 +37,28 @@ def report(
     Returns:
         The files written, `report.html` first.
     """
-    read = (Models, Findings, Estimates, Fits, Verdicts, Bands)
-    whole = dict(tables) | {
-        table.name: conform(tables[table.name], table) if table.name in tables else empty(table)
-        for table in read
-    }
-    models = _places(whole["estimates"])
-    made = cards(whole, {entry["model"]: number for number, entry in enumerate(models)})
+    data = whole(tables)
+    models = _places(data["estimates"])
+    made = cards(data, {entry["model"]: number for number, entry in enumerate(models)})
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        "report.html": page(made, models, whole, manifest).encode(),
-        "report.md": markdown(made, whole, manifest).encode(),
-        "report.json": encoded(document(made, whole, manifest)),
+        "report.html": page(made, models, data, manifest).encode(),
+        "report.md": markdown(made, data, manifest).encode(),
+        "report.json": encoded(document(made, data, manifest)),
     }
     for name, text in texts.items():
         (folder / name).write_bytes(text)
     drawn = write_figures(made, models, folder / "figures") if figures else []
     return [*(folder / name for name in texts), *drawn]
+
+
+def whole(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The tables with those that the report reads in full, absent ones empty."""
+    read = (Models, Findings, Estimates, Fits, Verdicts, Bands)
+    return dict(tables) | {
+        table.name: conform(tables[table.name], table) if table.name in tables else empty(table)
+        for table in read
+    }
 
 
 def _places(estimates: pl.DataFrame) -> list[dict[str, Any]]:

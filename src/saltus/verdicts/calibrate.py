@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from saltus.curves.broken import broken_family
+from saltus.curves.fit import fit_best
 from saltus.estimates.intervals import wilson
 from saltus.metrics.metric import METRICS
 from saltus.verdicts.evidence import gather
@@ -238,9 +240,24 @@ def _coverage_row(cell: Cell) -> dict[str, Any]:
         "covered": held,
         "width": float(np.mean(widths)),
     }
+
+
 def _interval(series: Series) -> tuple[float, float]:
-    """The interval of the threshold, an open end reaching to infinity."""
+    """The interval of the threshold; an open end reaches to the end of the axis."""
     points = partner_points(series)
-    found = threshold_interval(points, best_break(points).parameters["knot"])
-    low = -np.inf if found.low is None else found.low
-    return low, np.inf if found.high is None else found.high
+    weights = 1.0 / points.variance
+    best = fit_best(broken_family(), points.x, points.y, weights, points.axis)
+    found = threshold_interval(points, best.parameters["knot"])
+    low = points.x[0] if found.low is None else found.low
+    high = points.x[-1] if found.high is None else found.high
+    return float(low), float(high)
+
+
+def _with_rates(rows: pl.DataFrame, count: str) -> pl.DataFrame:
+    """Adds the rate of a count among its replicates and its 95 % Wilson interval."""
+    found = wilson(rows[count].to_numpy(), rows["replicates"].to_numpy())
+    return rows.with_columns(
+        (pl.col(count) / pl.col("replicates")).alias("rate"),
+        pl.Series("low", found.low),
+        pl.Series("high", found.high),
+    )
