@@ -36,9 +36,17 @@ from saltus.tables import (
 )
 
 Progress = Callable[[str, float | None], None]  # verb, share done (None: not known)
+FEW = 1000  # answers looked at to tell whether there are few
 CHUNK = 20_000  # answers scored at a time
 RESAMPLES = 999
 REPORT = ("report.html", "report.md", "report.json", "figures")
+# What answers few enough to be read one by one are scored by, beside the default metrics.
+CLOSE_LOOK = (
+    "livebench_contains", "word_edit_distance_without_preamble",
+    "word_edit_distance_with_spaced_dashes", "word_error", "char_edit_distance",
+    "char_edit_distance_without_preamble", "char_error", "rouge1_f", "rougeL_f_words",
+    "rougeL_precision", "rougeL_recall", "rougeL_f", "rougeLsum_f",
+)  # fmt: skip
 ANSWERS = ("answers.html", "answers.md", "answers.json", "answers.csv")
 
 
@@ -401,9 +409,29 @@ def read(
 def score(
     folder: Path, metrics: Sequence[str] | None = None, *, progress: Progress = _silent
 ) -> bool:
-    """Answers to scores: every metric that applies, or the named ones."""
+    """Answers to scores: the metrics that apply by default, or the named ones.
+
+    Answers few enough to be read one by one get more metrics and a page with their words.
+
+    Args:
+        folder: audit folder with answers.
+        metrics: names of metrics; None for the default.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
+    from saltus.metrics.score import applicable
+    from saltus.report.answers import few
+
     with _job(folder, progress) as job:
-        return _score(job, metrics)
+        first = store.scan(job.draft, Responses).head(FEW).collect()
+        close = few(first)
+        more = [entry.name for entry in applicable(first)] + list(CLOSE_LOOK) if close else None
+        done = _score(job, metrics or more)
+        if close:
+            _answers(job)
+        return done
 
 
 def estimate(folder: Path, *, progress: Progress = _silent) -> bool:
@@ -469,12 +497,6 @@ def report(folder: Path, *, progress: Progress = _silent) -> bool:
         return _report(job)
 
 
-def answers(folder: Path, *, progress: Progress = _silent) -> bool:
-    """A page with every answer beside its target and the differing words marked."""
-    with _job(folder, progress) as job:
-        return _answers(job)
-
-
 def audit(
     paths: Sequence[str | Path] | str | Path,
     out: Path | str | None = None,
@@ -487,6 +509,7 @@ def audit(
     seed: int = 0,
     resamples: int = RESAMPLES,
     command: str = "",
+    notes: Sequence[str] = (),
     progress: Progress = _silent,
 ) -> Audit:
     """Read logs, judge every family and task, and write a report.
@@ -502,6 +525,7 @@ def audit(
         seed: of every resampling step.
         resamples: bootstrap draws per test.
         command: recorded in the manifest.
+        notes: what a reader of the page must know of the data, recorded in the manifest.
         progress: called with the verb and the share that is done.
 
     Returns:
@@ -514,6 +538,7 @@ def audit(
     with TemporaryDirectory() as scratch:
         folder = Path(out) if out is not None else Path(scratch) / "audit"
         with _job(folder, progress, new=True, seed=seed, command=command) as job:
+            job.manifest["notes"] = list(notes)
             _read(job, source)
             _score(job, _with_default(metric))
             _estimate(job)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CLEAN, ERROR, UNJUDGED = 0, 1, 2
 WIDE = 400  # columns of a table that no terminal shows
+GAP = 2  # between columns
 SHOWN = 40  # rows of a table on a terminal before it is cut
 
 
@@ -109,7 +110,7 @@ def progress_bars() -> Iterator[Callable[[str, float | None], None]]:
 
 
 def show(frame: pl.DataFrame, as_json: bool) -> None:
-    """A table as JSON lines or for the eye."""
+    """A table as JSON lines or for the eye; columns that a terminal cannot hold are named."""
     if as_json:
         click.echo(frame.write_ndjson(), nl=False)
         return
@@ -117,23 +118,38 @@ def show(frame: pl.DataFrame, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    # into a file or a pipe a row stays on one line
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    cells = [[_cell(value) for value in row] for row in frame.head(SHOWN).iter_rows()]
+    fitting = _fitting(frame.columns, cells, console.width)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in frame.columns:
+    for name in frame.columns[:fitting]:
         number = frame.schema[name].is_numeric()
         table.add_column(name, justify="right" if number else "left", overflow="fold")
-    for row in frame.head(SHOWN).iter_rows():
-        table.add_row(*(Text(_cell(value)) for value in row))
-    # into a file or a pipe a row stays on one line
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
-    if frame.height > SHOWN:
-        click.echo(f"... and {frame.height - SHOWN} more rows (all with --json)")
+    for row in cells:
+        table.add_row(*(Text(text) for text in row[:fitting]))
+    console.print(table)
+    left = [f"{frame.height - SHOWN} more rows"] if frame.height > SHOWN else []
+    left += [f"columns {', '.join(frame.columns[fitting:])}"] if fitting < frame.width else []
+    if left:
+        click.echo(f"... and {' and '.join(left)} (all with --json)")
+
+
+def _fitting(names: list[str], cells: list[list[str]], width: int) -> int:
+    """How many leading columns a line of this width holds."""
+    used = 0
+    for place, name in enumerate(names):
+        used += max(len(name), *(len(row[place]) for row in cells), 0) + GAP
+        if used > width and place > 1:
+            return place
+    return len(names)
 
 
 def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float) and not (value.is_integer() and abs(value) < 1e9):
-        return f"{value:.4g}"
+        return f"{value:.6g}"
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 

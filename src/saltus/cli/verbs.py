@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+EXAMPLE_NOTE = (
+    "The data of this page are synthetic: Saltus made this family itself, from formulas, so that "
+    "the truth is known. synthetic_metric_jump improves smoothly and only exact match jumps; "
+    "synthetic_true_break breaks under every metric; synthetic_gradual rises; synthetic_chance "
+    "stays at chance. No real model was asked."
+)
+
+
 @click.command()
 @reading_options
 @JSON
@@ -78,8 +86,7 @@ def score(
         saltus score audit/ --metric exact_match --metric word_error
     """
     from saltus import pipeline, store
-    from saltus.report.answers import few
-    from saltus.tables import Responses, Scores
+    from saltus.tables import Scores
 
     logs = named_logs(logs)
     named = tuple(metrics) or None
@@ -97,8 +104,6 @@ def score(
                 progress=progress,
             )
         fresh = pipeline.score(folder, named, progress=progress)
-        if few(store.load(folder, Responses)):
-            pipeline.answers(folder, progress=progress)
     scores = store.load(folder, Scores)
     show(scores if as_json else _means(scores), as_json)
     done(folder, "score", fresh)
@@ -251,6 +256,7 @@ def audit(
             seed=seed,
             resamples=resamples,
             command=command_line(),
+            notes=[EXAMPLE_NOTE] if example else [],
             **reading,
             progress=progress,
         )

@@ -40,6 +40,7 @@ Reaction = Literal["thresholded", "continuous"]
 Chance = float | Literal["none", "uniform", "brier_sum", "brier_mean", "log"]
 Link = Literal["nll", "perplexity", "error_rate", "identity", "skill"]
 Bounds = tuple[float | None, float | None]
+Kind = Literal["answer", "set"]
 
 
 class Ragged(NamedTuple):
@@ -96,6 +97,9 @@ class Metric:
             1 - value/chance.
         default: whether it is scored when nobody asks for metrics by name.
         summary: first line of the function's docstring.
+        kind: "answer": one value per answer, and the mean counts; "set": one value of all
+            answers of a model to a task (its function returns `SetValue`).
+        judged: whether verdicts may rest on it; False for facts about the harness.
     """
 
     name: str
@@ -113,6 +117,8 @@ class Metric:
     link: Link | None = None
     default: bool = False
     summary: str = ""
+    kind: Kind = "answer"
+    judged: bool = True
 
     @cached_property
     def known_as(self) -> frozenset[str]:

@@ -32,6 +32,7 @@ class Answer(NamedTuple):
         model: who answered.
         title: the same; a repeated answer says which it is.
         item: the question.
+        words: of the output, split at white space; None without output.
         scores: value per metric, None where missing.
         missing: why, per metric without a value.
         segments: where it differs from the nearest target; None without output or target.
@@ -43,6 +44,7 @@ class Answer(NamedTuple):
     model: str
     title: str
     item: str
+    words: int | None
     scores: Mapping[str, float | None]
     missing: Mapping[str, str]
     segments: list[Segment] | None
@@ -112,6 +114,7 @@ def _answer(place: int, row: Mapping[str, Any], own: Sequence[Mapping[str, Any]]
         model=row["model"],
         title=row["model"] + again,
         item=row["item"],
+        words=None if row["output"] is None else len(row["output"].split()),
         scores={score["metric"]: score["value"] for score in own},
         missing={score["metric"]: score["missing"] for score in own if score["missing"]},
         segments=segments,
@@ -207,13 +210,12 @@ def heading(answers: Sequence[Answer]) -> str:
 def flat(answers: Sequence[Answer], names: Sequence[str]) -> pl.DataFrame:
     """One row per answer, one column per metric, unrounded."""
     rows = [
-        {"row": answer.number, "model": answer.title, "item": answer.item}
+        {"row": answer.number, "model": answer.title, "item": answer.item, "words": answer.words}
         | {name: answer.scores.get(name) for name in names}
         for answer in answers
     ]
-    schema = {"row": pl.Int64, "model": pl.String, "item": pl.String} | dict.fromkeys(
-        names, pl.Float64
-    )
+    first = {"row": pl.Int64, "model": pl.String, "item": pl.String, "words": pl.Int64}
+    schema = first | dict.fromkeys(names, pl.Float64)
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -225,13 +227,18 @@ def markdown(
 ) -> str:
     """The same in Markdown: dropped words struck out, added words in bold."""
     rows = [
-        (answer.number, answer.title, *(cell(answer.scores.get(name)) for name in names))
+        (
+            answer.number,
+            answer.title,
+            cell(answer.words),
+            *(cell(answer.scores.get(name)) for name in names),
+        )
         for answer in answers
     ]
     texts = [line for answer in answers[:SHOWN] for line in _marked(answer)]
     head = [line for text in lines for line in (safe(text), "")]
     said = [line for note in notes(manifest) for line in (f"> {safe(note)}", "")]
-    scored = table(["row", "model", *(safe(name) for name in names)], rows)
+    scored = table(["row", "model", "words", *(safe(name) for name in names)], rows)
     body = [
         f"# {heading(answers)}",
         "",
@@ -271,6 +278,7 @@ def _document(
             "row": answer.number,
             "model": answer.title,
             "item": answer.item,
+            "words": answer.words,
             "scores": dict(answer.scores),
             "missing": dict(answer.missing),
             "differences": None

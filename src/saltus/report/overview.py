@@ -281,7 +281,9 @@ def _unplaced(models: pl.DataFrame) -> list[Skipped]:
 
 
 def _unread(findings: pl.DataFrame) -> list[Skipped]:
-    left_out = findings.filter(pl.col("screen").str.contains("skip|unread|bad_line"))
+    left_out = findings.filter(
+        pl.col("screen").str.contains("skip|unread|not_read|not_numbers|groups|losses")
+    )
     return [
         Skipped(row["model"] or row["task"] or "files", row["message"], row["count"])
         for row in left_out.iter_rows(named=True)

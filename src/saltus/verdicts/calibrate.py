@@ -29,7 +29,7 @@ from saltus.verdicts.judge import generator, seed_words
 from saltus.verdicts.links import Points, gain_of, to_link
 from saltus.verdicts.measured import partner_points
 from saltus.verdicts.rule import rule
-from saltus.verdicts.series import FloatArray, Series
+from saltus.verdicts.series import Series
 from saltus.verdicts.threshold import threshold_interval
 from saltus.worlds import WORLDS, Arrays, generate_arrays
 
@@ -93,7 +93,8 @@ def calibrate(
     seed = tuple(seed_words(rng))
     cells = [
         Cell(WORLDS[world].name, *sizes, replicates, resamples, seed)
-        for world, *sizes in product(worlds, scales, items, taus)
+        for world in worlds
+        for sizes in product(scales, items, taus)
     ]
     rows = [row for done in _spread(_verdict_rows, cells, workers) for row in done]
     return _with_rates(pl.DataFrame(rows), "count")
