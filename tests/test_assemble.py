@@ -54,6 +54,20 @@ def test_tokens_take_the_checkpoints_of_the_largest_model() -> None:
     assert series.rate == pytest.approx([0.1, 0.2, 0.4])
 
 
+def test_one_run_gives_the_checkpoints_and_they_are_thinned() -> None:
+    rows = [
+        {"model": f"{name}@step{step}", "params": 1e9, "tokens": step * 1e6, "step": step}
+        for name, last in (("short", 40), ("long", 300)) for step in range(1, last + 1)
+    ]  # fmt: skip
+    series = by_axis(estimates(rows))["tokens"]
+    assert series.slice == "checkpoints of long"
+    assert all(name.startswith("long") for name in series.models)
+    assert 15 <= series.x.size <= 24
+    assert series.x[[0, -1]] == pytest.approx([6, np.log10(3e8)])
+    steps = np.diff(series.x[5:])
+    assert steps.max() < 2.5 * steps.min()
+
+
 def test_one_size_keeps_its_longest_trained_model_on_the_params_axis() -> None:
     frame = estimates(
         [

@@ -48,6 +48,12 @@ class Registry(Generic[Entry]):
         self._entries[entry.name] = entry
         return entry
 
+    def put(self, entry: Entry) -> Entry:
+        """Register an entry in place of one of the same name: what a user loads again."""
+        self._load()
+        self._entries[entry.name] = entry
+        return entry
+
     def __getitem__(self, name: str) -> Entry:
         self._load()
         if name not in self._entries:
@@ -69,8 +75,12 @@ class Registry(Generic[Entry]):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True
-        for module in self._modules:
-            import_module(module)
-        for point in entry_points(group=f"saltus.{self.kind}s"):
-            point.load()
+        self._loaded = True  # first, since entries may look at the registry while they load
+        try:
+            for module in self._modules:
+                import_module(module)
+            for point in entry_points(group=f"saltus.{self.kind}s"):
+                point.load()
+        except BaseException:
+            self._loaded = False  # half a registry must never pass for a whole one
+            raise

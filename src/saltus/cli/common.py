@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 CLEAN, ERROR, UNJUDGED = 0, 1, 2
-WIDE = 400  # columns of a table that no terminal shows
+WIDE = 4000  # columns of a table that goes into a file or a pipe
 GAP = 2  # between columns
 SHOWN = 40  # rows of a table on a terminal before it is cut
 

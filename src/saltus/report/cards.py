@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -100,6 +100,11 @@ class Card:
         return next((view for view in self.views if view.row["axis"] == axis), None)
 
     @property
+    def rank(self) -> int:
+        """Place of its most notable verdict in the order of the vocabulary."""
+        return min(view.word.rank for view in self.views)
+
+    @property
     def open(self) -> bool:
         """Whether it stands open: a verdict that calls for a look, or an apparent jump."""
         return any(view.word.notable or view.row["apparent"] for view in self.views)
@@ -111,7 +116,7 @@ class Card:
 
 
 def cards(tables: Mapping[str, pl.DataFrame], models: Mapping[str, int]) -> list[Card]:
-    """Every card, by family, regime and task.
+    """Every card, by family and regime, those with a verdict that calls for a look first.
 
     Args:
         tables: `verdicts`, `estimates`, `fits` and `bands` are read.
@@ -122,15 +127,16 @@ def cards(tables: Mapping[str, pl.DataFrame], models: Mapping[str, int]) -> list
     bands = _grouped(tables["bands"], GROUP)
     verdicts = _grouped(tables["verdicts"], KEY)
     made = []
-    for place, (key, own) in enumerate(sorted(verdicts.items(), key=_order), start=1):
+    for key, own in sorted(verdicts.items(), key=_order):
         parts = _parts(rows.get(key))
         views = tuple(
             _view(row, parts, fits, bands, models)
             for row in sorted(own.to_dicts(), key=_axis_order)
         )
         family, regime, task = key
-        made.append(Card(place, str(family), regime, str(task), views, _lead(views)))
-    return made
+        made.append(Card(0, str(family), regime, str(task), views, _lead(views)))
+    made.sort(key=lambda card: (card.family, card.regime or "", card.rank))
+    return [replace(card, number=place) for place, card in enumerate(made, start=1)]
 
 
 def _grouped(frame: pl.DataFrame, by: Sequence[str]) -> dict[Any, pl.DataFrame]:

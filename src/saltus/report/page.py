@@ -86,7 +86,10 @@ def context(
         "axes": found,
         "grid_axes": listing([name for _, name in found]),
         "columns": [*extra, *COLUMNS],
-        "rows": [_row(card, place) for card in cards for place in range(len(card.views))],
+        "rows": sorted(
+            (_row(card, place) for card in cards for place in range(len(card.views))),
+            key=lambda row: row["view"].word.rank,
+        ),
         "grids": grids(cards),
         "groups": _groups(cards),
         "cards": len(cards),

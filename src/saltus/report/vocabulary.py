@@ -31,6 +31,11 @@ class Word:
     limit: str
     notable: bool
 
+    @property
+    def rank(self) -> int:
+        """Its place in `WORDS`: what calls most for a look comes first."""
+        return next((place for place, word in enumerate(WORDS) if word == self), len(WORDS))
+
 
 WORDS: tuple[Word, ...] = (
     Word(
@@ -54,6 +59,16 @@ WORDS: tuple[Word, ...] = (
         "A real break on the axis of pre-training loss: below a certain loss the ability appears, "
         "above it the score stays where guessing is.",
         "The loss is that of one corpus and tokenizer; it does not carry over to another.",
+        True,
+    ),
+    Word(
+        "HARNESS_ARTEFACT",
+        "Harness artefact",
+        "!",
+        "v-harness",
+        "#b07b00",
+        "The evaluation harness or the file, not the model, made the number.",
+        "It says nothing about the model; repeat the evaluation with the fault mended.",
         True,
     ),
     Word(
@@ -112,16 +127,6 @@ WORDS: tuple[Word, ...] = (
         "are stated.",
         "It is not a weak form of any other verdict.",
         False,
-    ),
-    Word(
-        "HARNESS_ARTEFACT",
-        "Harness artefact",
-        "!",
-        "v-harness",
-        "#b07b00",
-        "The evaluation harness or the file, not the model, made the number.",
-        "It says nothing about the model; repeat the evaluation with the fault mended.",
-        True,
     ),
 )
 

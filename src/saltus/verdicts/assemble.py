@@ -1,8 +1,8 @@
 """Estimates to series: which models are the scales of a family, task and axis.
 
 One family is judged within one prompt regime. On params and FLOPs the scales are its final
-checkpoints (the longest-trained model of each size), on tokens the checkpoints of its
-largest model, on loss the final checkpoints and, where these are few, all checkpoints.
+checkpoints (the longest-trained model of each size), on tokens the checkpoints of the longest
+run of its largest model, thinned, on loss the final checkpoints.
 Seeds and re-runs at one scale are merged to one point; their spread measures the model
 noise tau, which turns noise mode U into mode K (science.md 0 (b) and 4).
 """
@@ -21,6 +21,7 @@ from saltus.verdicts.links import Points, ends, gain_of, to_link
 from saltus.verdicts.series import FloatArray, Series
 
 AXES = ("params", "tokens", "flops", "loss")
+CHECKPOINTS = 24  # of one run on one axis; the calibration reaches to here
 FEWEST_UNITS = 2.0  # words per target below which word errors are no finer than exact match
 TAU_FREEDOM = 6  # degrees of freedom below which a measured tau is not called known
 
@@ -70,22 +71,48 @@ def slices(rows: pl.DataFrame) -> Iterator[Slice]:
             placed = placed.filter(_longest_trained())
         if placed.height:
             yield Slice(axis, "final checkpoints", placed)
-    largest = rows.filter(pl.col("params") == pl.col("params").max(), pl.col("tokens") > 0)
-    if largest["tokens"].n_unique() > 1:
-        name = largest["model"][0].split("@")[0]
-        yield Slice("tokens", f"checkpoints of {name}", largest)
-    elif final.filter(pl.col("tokens") > 0)["tokens"].n_unique() > 1:
-        yield Slice("tokens", "final checkpoints", final.filter(pl.col("tokens") > 0))
+    run = _longest_run(rows)
+    placed = final.filter(pl.col("tokens") > 0)
+    if run["tokens"].n_unique() > 1:
+        name = run.sort("tokens")["model"][-1].split("@")[0]
+        yield Slice("tokens", f"checkpoints of {name}", _thinned(run))
+    elif placed["tokens"].n_unique() > 1:
+        yield Slice("tokens", "final checkpoints", placed)
     losses = final.filter(pl.col("loss").is_not_null())
     if losses.height:
         yield Slice("loss", "final checkpoints", losses)
 
 
+RUN = pl.col("model").str.replace(r"@step\d+", "")
+
+
 def _final(rows: pl.DataFrame) -> pl.DataFrame:
     """The last checkpoint of every run; a model without a step is its final checkpoint."""
-    run = pl.col("model").str.replace(r"@step\d+", "")
     step = pl.col("step").fill_null(np.iinfo(np.int64).max)
-    return rows.filter(step == step.max().over(run))
+    return rows.filter(step == step.max().over(RUN))
+
+
+def _longest_run(rows: pl.DataFrame) -> pl.DataFrame:
+    """The checkpoints of the largest model; of several runs, of the one that saw most tokens."""
+    largest = rows.filter(pl.col("params") == pl.col("params").max(), pl.col("tokens") > 0)
+    reach = pl.col("tokens").max().over(RUN)
+    longest = largest.filter(reach == pl.col("tokens").max())
+    return longest.filter(RUN.min() == RUN) if longest["seed"].null_count() else longest
+
+
+def _thinned(run: pl.DataFrame) -> pl.DataFrame:
+    """At most `CHECKPOINTS` of a run's checkpoints, spread evenly on the logarithm of tokens.
+
+    Neighbouring checkpoints share most of their training, so their errors are not the
+    independent ones that the tests were calibrated for (science.md 4.7).
+    """
+    tokens = np.unique(run["tokens"].to_numpy())
+    if len(tokens) <= CHECKPOINTS:
+        return run
+    place = np.log10(tokens)
+    wanted = np.linspace(place[0], place[-1], CHECKPOINTS)
+    nearest = np.abs(place[None, :] - wanted[:, None]).argmin(axis=1)
+    return run.filter(pl.col("tokens").is_in(tokens[np.unique(nearest)].tolist()))
 
 
 def _longest_trained() -> pl.Expr:
