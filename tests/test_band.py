@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from saltus.tables import Bands, schema
 from saltus.verdicts.band import Relation, bands, relation
@@ -37,6 +38,25 @@ def test_the_relation_recovers_the_length_of_the_answers() -> None:
     # accuracy = p^L = exp(-exp(ln L - z))
     assert np.exp(-found.level) == pytest.approx(LENGTH, rel=0.3)
     assert found.slope == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize("rise", [0.5, 0.9, 1.5, 2.0])
+def test_the_relation_is_the_most_likely_one(rise: float) -> None:
+    one = series(3.2 + rise * (X - 10), np.random.default_rng(6))
+    found = relation(one)
+    assert found is not None
+
+    def fault(level: float, slope: float) -> float:
+        rate = np.clip(replace_shape(found, level, slope).rate(one.z), 1e-9, 1 - 1e-9)
+        return -float(stats.binom.logpmf(one.successes, ITEMS, rate).sum())
+
+    least = fault(found.level, found.slope)
+    grid = [fault(a, b) for a in np.linspace(-6, 3, 91) for b in np.linspace(0, 3, 61)]
+    assert least <= min(grid) + 1e-3
+
+
+def replace_shape(shape: Relation, level: float, slope: float) -> Relation:
+    return shape._replace(level=level, slope=slope)
 
 
 def test_smooth_families_lie_in_their_band() -> None:

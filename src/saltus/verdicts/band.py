@@ -76,8 +76,9 @@ def relation(series: Series) -> Relation | None:
         found = np.clip(found, 1e-9, 1 - 1e-9)
         return -float(np.sum(k * np.log(found) + (n - k) * np.log1p(-found)))
 
-    best = optimize.minimize(fault, np.array([0.0, 1.0]), method="Nelder-Mead")
-    level, slope = (float(value) for value in best.x)
+    starts = [np.array([level, slope]) for level in (-2.0, 0.0, 2.0) for slope in (0.5, 2.0)]
+    attempts = [optimize.minimize(fault, start, method="BFGS") for start in starts]
+    level, slope = (float(value) for value in min(attempts, key=lambda found: found.fun).x)
     return Relation(series.gain, series.chance, level - slope * centre / width, slope / width)
 
 
