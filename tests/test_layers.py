@@ -16,7 +16,7 @@ ROOT = Path(saltus.__file__).parent
 LAYERS = [
     "errors", "registry", "tables", "store", "kernels", "tasks", "models", "worlds", "readers",
     "metrics", "estimates", "screens", "curves", "verdicts", "forecasts", "runners", "report",
-    "experiments", "pipeline", "catalogue", "cli", "__main__",
+    "writers", "experiments", "pipeline", "catalogue", "cli", "__main__",
 ]  # fmt: skip
 FREE = {"__init__"}  # the package's own lazy names
 ONLY = {

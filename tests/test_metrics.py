@@ -14,11 +14,11 @@ from polars.testing import assert_frame_equal
 
 from saltus.errors import SaltusError, UnknownNameError
 from saltus.metrics.metric import METRICS, Metric, Ragged, Values, find, metric
-from saltus.metrics.score import applicable, argument, compute, score
+from saltus.metrics.score import applicable, argument, batch_of, compute, score
 from saltus.tables import Responses, Scores, schema
 from strategies import answers, rows
 
-COMPUTED = [entry for entry in METRICS if entry.function]
+COMPUTED = [entry for entry in METRICS if entry.function and entry.kind == "answer"]
 
 every = pytest.mark.parametrize("entry", list(METRICS), ids=lambda entry: entry.name)
 computed = pytest.mark.parametrize("entry", COMPUTED, ids=lambda entry: entry.name)
@@ -178,7 +178,7 @@ def test_an_empty_batch_has_no_scores(entry: Metric) -> None:
 
 def test_default_metrics_are_those_that_the_columns_allow() -> None:
     assert [entry.name for entry in applicable(rows(output=["a"], targets=[["a"]]))] == [
-        "exact_match", "char_error_rate", "token_error_rate", "word_edit_distance",
+        "exact_match", "contains", "char_error_rate", "token_error_rate", "word_edit_distance",
         "word_accuracy",
     ]  # fmt: skip
     choices = rows(choice_logprobs=[[-1.0, -2.0]], target_index=[0])
@@ -332,5 +332,5 @@ def test_equal_pairs_reach_a_metric_once() -> None:
 
     entry = Metric("count", count, ("output", "targets"), "", "higher", (0, None), "continuous", "")
     frame = rows(output=["a", "b", "a", "a"], targets=[["x"], ["x"], ["x"], ["x", "y"]])
-    assert compute(entry, frame).value.tolist() == [0.0, 1.0, 0.0, 2.0]
+    assert compute(entry, batch_of(frame, None)).value.tolist() == [0.0, 1.0, 0.0, 2.0]
     assert seen == [3]

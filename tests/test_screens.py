@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
+from saltus.estimates.recover import NOT_COUNTS
+from saltus.screens.scores import _counts, _identical
 from saltus.screens.screen import SCREENS, Evidence, screen
 from saltus.tables import Estimates, Findings, Models, Reported, Responses, Verdicts, conform, empty
 from saltus.verdicts.flag import flag
@@ -23,12 +26,44 @@ def estimates(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return conform(pl.DataFrame([base | row for row in rows], infer_schema_length=None), Estimates)
 
 
-def findings(**tables: pl.DataFrame) -> pl.DataFrame:
+def models(names: str, family: str = "f") -> pl.DataFrame:
+    rows = [{"model": name, "model_name": name, "family": family} for name in names]
+    return conform(pl.DataFrame(rows), Models)
+
+
+def reported(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    base = {"model": "m", "task": "t", "metric": "acc", "value": 0.5, "source": "a.csv:1"}
+    return conform(pl.DataFrame([base | row for row in rows], infer_schema_length=None), Reported)
+
+
+def many(model: str, count: int = 40, **columns: Any) -> list[dict[str, Any]]:
+    """Answers of one model to items 0, 1, ...; a column is a constant or made from the index."""
+    made = {name: value for name, value in columns.items() if callable(value)}
+    return [
+        {"model": model, "item": str(i), **columns} | {n: make(i) for n, make in made.items()}
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def sizes(values: dict[float, float], **columns: Any) -> pl.DataFrame:
+    """Estimates of one family, a model per size, trained alike; 100 items each."""
+    return estimates(
+        [{"model": f"m{size:g}", "params": size, "tokens": 1e9, "value": value,
+          "successes": 100 * value if 0 <= value <= 1 else None, **columns}
+         for size, value in values.items()]
+    )  # fmt: skip
+
+
+def evidence(**tables: pl.DataFrame) -> Evidence:
     known = {"models": empty(Models), "responses": empty(Responses), "reported": empty(Reported),
              "estimates": empty(Estimates)} | tables  # fmt: skip
-    return screen(
-        Evidence(known["models"], known["responses"].lazy(), known["reported"], known["estimates"])
+    return Evidence(
+        known["models"], known["responses"].lazy(), known["reported"], known["estimates"]
     )
+
+
+def findings(**tables: pl.DataFrame) -> pl.DataFrame:
+    return screen(evidence(**tables))
 
 
 CLEAN = {
@@ -52,6 +87,42 @@ DIRTY: dict[str, dict[str, pl.DataFrame]] = {
     "exact_zeros": {"estimates": estimates(
         [{"model": f"m{size:g}", "params": size, "value": value}
          for size, value in ((1e8, 0.3), (1e9, 0.0))])},
+    "zero_families": {"estimates": sizes({1e8: 0.0, 1e9: 0.0})},
+    "absurd_perplexities": {"estimates": sizes({1e8: 1.3e6}, metric="ppl")},
+    "identical_scores": {"estimates": sizes(dict.fromkeys((1e7, 3e7, 1e8, 3e8, 1e9, 3e9), 0.37))},
+    "class_shares": {"estimates": sizes(
+        {1e8: 38 / 104, 1e9: 38 / 104}, task="wsc", items=104, successes=38.0)},
+    "impossible_errors": {"reported": reported([{"stderr": 0.0}, {"stderr": 0.01}])},
+    "contradicted_sizes": {
+        "estimates": estimates([{"items": None, "items_method": NOT_COUNTS, "value": 264 / 1172,
+                                 "task": "arc_challenge"}]),
+        "reported": reported([{"task": "arc_challenge", "value": 264 / 1172, "items": 2376}])},
+    "models_out_of_line": {"estimates": pl.concat(
+        [sizes({1e8: 0.3, 3e8: 0.11 + task / 100, 1e9: 0.5}, task=str(task))
+         for task in range(9)])},
+    "several_runs": {"reported": reported([{"value": 0.3}, {"value": 0.4, "source": "b.csv:1"}])},
+    "conflicting_items": {"responses": responses(
+        [{"model": m, "item": i, "item_hash": m + i if i == "2" else i}
+         for m in "ab" for i in "123"])},
+    "drifting_targets": {"responses": responses(
+        [{"model": m, "item": i, "targets": [m if i == "2" else "A"]}
+         for m in "ab" for i in "123"])},
+    "prompt_drift": {"models": models("ab"), "responses": responses(
+        [{"model": m, "item": i, "item_hash": i, "prompt_hash": m} for m in "ab" for i in "123"])},
+    "duplicate_items": {"responses": responses(
+        [{"model": "a", "item": i, "item_hash": "same" if i in "12" else i} for i in "123"])},
+    "truncated_answers": {"responses": responses(
+        many("a", finish=lambda i: "length" if i < 4 else "stop"))},
+    "empty_answers": {"responses": responses(many("a", output=lambda i: " " if i < 4 else "x"))},
+    "refused_answers": {"responses": responses(
+        many("a", output=lambda i: "I'm sorry, I cannot help." if i < 4 else "x"))},
+    "overrunning_answers": {"responses": responses(
+        many("a", output=lambda i: "4\nQuestion: 3+3?" if i < 4 else "x"))},
+    "leading_spaces": {"responses": responses(many("a", output=" x") + many("b"))},
+    "constant_answers": {"responses": responses(
+        many("a", output="C", targets=lambda i: ["ABCD"[i % 4]]))},
+    "tokenizer_dependent_targets": {"models": models("ab"), "responses": responses(
+        many("a", target_logprobs=[-1.0, -2.0]) + many("b", target_logprobs=[-1.0]))},
     "unextracted_answers": {"estimates": estimates(
         [{"metric": "exact_match", "value": 0.0}, {"metric": "contains", "value": 0.28}])},
 }  # fmt: skip
@@ -85,6 +156,60 @@ def test_zeros_before_training_are_no_suspicion() -> None:
     assert findings(estimates=estimates(rows)).is_empty()
 
 
+def test_a_smaller_model_that_scores_makes_zeros_of_a_family_certain() -> None:
+    zeros = sizes({1e8: 0.0, 1e9: 0.0}).with_columns(flops=6 * pl.col("params") * pl.col("tokens"))
+    other = zeros.head(1).with_columns(
+        model=pl.lit("o"), family=pl.lit("g"), value=pl.lit(0.3), flops=pl.lit(1e15)
+    )
+    found = findings(estimates=pl.concat([zeros, other]))
+    assert found.select("screen", "severity", "task", "metric").rows() == [
+        ("zero_families", "error", "t", "acc")
+    ]
+    later = other.with_columns(flops=pl.lit(1e25))
+    assert findings(estimates=pl.concat([zeros, later]))["severity"].to_list() == ["warning"]
+
+
+def test_perplexity_is_an_error_beside_a_usual_one_of_less_training() -> None:
+    absurd = sizes({1e8: 30.0, 1e9: 2.8e6}, metric="ppl")
+    assert findings(estimates=absurd)["severity"].to_list() == ["error"]
+    # at its start a larger model may be worse than a trained small one
+    untrained = absurd.with_columns(tokens=pl.Series([1e9, 0.0]))
+    assert findings(estimates=untrained)["severity"].to_list() == ["warning"]
+
+
+def test_the_first_items_of_a_task_are_named_as_such() -> None:
+    rows = [{"model": "a", "item": str(i)} for i in range(9)]
+    rows += [{"model": "b", "item": str(i)} for i in range(4)]
+    assert "--limit" in findings(responses=responses(rows))["message"][0]
+    spread = [row for row in rows if row["model"] == "a" or row["item"] in "137"]
+    assert "--limit" not in findings(responses=responses(spread))["message"][0]
+
+
+def test_percentages_are_a_matter_of_units_and_no_error() -> None:
+    percent = estimates([{"value": None, "missing": OUTSIDE}])
+    negative = estimates([{"value": None, "missing": OUTSIDE.replace("37.0", "-3.0")}])
+    assert findings(estimates=percent)["severity"].to_list() == ["warning"]
+    assert findings(estimates=negative)["severity"].to_list() == ["error"]
+
+
+def test_a_contradicted_size_names_the_published_one() -> None:
+    message = findings(**DIRTY["contradicted_sizes"])["message"][0]
+    assert "of the 2376 items that the file states, but of the task's published 1172" in message
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5, 0.8])
+def test_independent_scores_are_hardly_ever_called_identical(rate: float) -> None:
+    # 8 sizes of one true rate on 104 items: the worst case without shared answers
+    rng = np.random.default_rng(1)
+    counts = rng.binomial(104, rate, (300, 8))
+    alarms = 0
+    for row in counts:
+        values = dict(zip(10.0 ** np.arange(6, 14), row / 104, strict=True))
+        frame = sizes(values, items=104).with_columns(successes=pl.Series(row).cast(pl.Float64))
+        alarms += _identical(_counts(evidence(estimates=frame))).height
+    assert alarms <= 1
+
+
 def verdicts(task: str) -> pl.DataFrame:
     row = {"family": "f", "task": task, "axis": "params", "slice": "final checkpoints",
            "verdict": "NO_EVIDENCE", "sentence": "s", "metric": "exact_match",
@@ -100,3 +225,14 @@ def test_a_conclusive_screen_takes_the_verdict_and_leaves_the_evidence() -> None
     assert hit["scales"] == 4
     assert flag(verdicts("other"), suspicion).equals(verdicts("other"))
     assert flag(verdicts("t"), findings(**DIRTY["exact_zeros"])).equals(verdicts("t"))
+
+
+def test_a_break_names_what_is_not_yet_explained() -> None:
+    broken = verdicts("t").with_columns(verdict=pl.lit("BREAK"), metric=pl.lit("acc"))
+    doubt = findings(**DIRTY["identical_scores"])
+    told = flag(broken, doubt).row(0, named=True)
+    assert told["verdict"] == "BREAK"
+    assert "s Not yet explained: 6 of 6 sizes of f score exactly 0.37" in told["sentence"]
+    assert flag(verdicts("t"), doubt)["sentence"].to_list() == ["s"]
+    elsewhere = broken.with_columns(metric=pl.lit("exact_match"))
+    assert flag(elsewhere, doubt)["sentence"].to_list() == ["s"]

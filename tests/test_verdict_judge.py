@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,10 +172,60 @@ def test_the_order_and_company_of_series_do_not_matter() -> None:
     table = judge(series, np.random.default_rng(4), resamples=99)
     reverse = judge(series[::-1], np.random.default_rng(4), resamples=99)
     assert table.sort("slice").equals(reverse.sort("slice"))
+    # all but the correction for the number of tests, which is the company's
+    own = pl.exclude("p_break_adjusted", "sentence", "settle")
     single = judge(series[2:3], np.random.default_rng(4), resamples=99)
-    assert single.equals(table.filter(slice="2"))
+    assert single.select(own).equals(table.filter(slice="2").select(own))
     other = judge(series, np.random.default_rng(5), resamples=99)
     assert not other["p_break"].equals(table["p_break"])
+
+
+# Many tests at once
+
+
+def crowd(count: int) -> list[Series]:
+    """One true break among so many flat series."""
+    flat = [replace(golden("G3", None), task=f"flat {index}") for index in range(count)]
+    return [*flat, golden("G2", None)]
+
+
+def test_a_strong_break_survives_the_correction_through_more_draws() -> None:
+    # with 99 draws the smallest p is .01, which 21 tests would make .77
+    clear = replace(golden("G2", 0.03), task="clear")
+    table = judge([*crowd(20)[:-1], clear], np.random.default_rng(0), resamples=99)
+    row = table.filter(task="clear").row(0, named=True)
+    assert (row["verdict"], row["p_break"]) == ("BREAK", 0.01)
+    assert row["p_break"] <= row["p_break_adjusted"] <= 0.05
+    assert "correction" not in row["sentence"]
+    assert row["settle"] is None
+
+
+def test_a_weak_break_says_that_it_does_not_survive() -> None:
+    # its p of about .0005 becomes .0005 x 300 x 6.3 = .9
+    table = judge(crowd(300), np.random.default_rng(0), resamples=199)
+    row = table.filter(task="G2").row(0, named=True)
+    assert row["verdict"] == "BREAK"
+    assert row["p_break_adjusted"] > 0.05
+    assert "301 break tests of this batch it does not survive the correction" in row["sentence"]
+    assert "more scales between" in row["settle"]
+
+
+def test_adjusted_p_values_are_benjamini_and_yekutielis() -> None:
+    series = [golden(case, tau) for case in ("G1", "G2", "G3") for tau in (None, 0.03)]
+    series = [replace(one, slice=f"{index}") for index, one in enumerate(series)]
+    table = judge(series, np.random.default_rng(1), resamples=999)
+    # by hand: rising p times 6 (1 + 1/2 + ... + 1/6) / rank, no larger than any after it
+    p = np.sort(table["p_break"].to_numpy())
+    raw = p * 6 * 2.45 / np.arange(1, 7)
+    want = [min(1.0, raw[rank:].min()) for rank in range(6)]
+    assert np.sort(table["p_break_adjusted"].to_numpy()) == pytest.approx(want)
+
+
+def test_a_falling_series_is_no_test_of_the_batch() -> None:
+    series = replace(golden("G2", None), z=-golden("G2", None).z)
+    table = judge([series], np.random.default_rng(0), resamples=99)
+    assert table["inverse"].to_list() == [False, True]
+    assert table["p_break_adjusted"].to_list() == [table["p_break"][0], None]
 
 
 def test_no_series_gives_empty_tables() -> None:

@@ -28,6 +28,19 @@ def _metrics() -> list[dict[str, object]]:
     ]
 
 
+def _extractors() -> list[dict[str, object]]:
+    from saltus.metrics.extract import EXTRACTORS
+
+    return [
+        {
+            "name": entry.name + (f":{entry.parameter}" if entry.parameter else ""),
+            "finds": entry.finds,
+            "source": entry.source,
+        }
+        for entry in EXTRACTORS
+    ]
+
+
 def _readers() -> list[dict[str, object]]:
     from saltus.readers.reader import READERS
 
@@ -65,12 +78,46 @@ def _tables() -> list[dict[str, object]]:
 
 _KINDS = {
     "curves": _curves,
+    "extractors": _extractors,
     "metrics": _metrics,
     "readers": _readers,
     "screens": _screens,
     "tables": _tables,
     "worlds": _worlds,
 }
+
+
+def metric_facts() -> pl.DataFrame:
+    """Every metric with all its facts and its measured class, a row each."""
+    from saltus.metrics.measure import measured
+    from saltus.metrics.metric import METRICS
+
+    return pl.DataFrame(
+        [
+            {
+                "name": entry.name,
+                "class": found.kind if (found := measured(entry)) else None,
+                "nonlinearity": round(found.nonlinearity, 3) if found else None,
+                "jump": round(found.jump, 3) if found else None,
+                "discontinuous": found.discontinuous if found else None,
+                "simulated": found.design if found else None,
+                "reaction": entry.reaction,
+                "partners": list(entry.partners),
+                "better": entry.better,
+                "unit": entry.unit,
+                "bounds": list(entry.bounds),
+                "chance": str(entry.chance),
+                "link": entry.link,
+                "kind": entry.kind if entry.function else "reported",
+                "default": entry.default,
+                "aliases": list(entry.aliases),
+                "source": entry.source,
+                "summary": entry.summary,
+            }
+            for entry in METRICS
+        ],
+        infer_schema_length=None,
+    )
 
 
 def entries(kind: str) -> pl.DataFrame:

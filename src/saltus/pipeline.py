@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from saltus import store
 from saltus.tables import (
     TABLES,
     Bands,
+    Disagreements,
     Estimates,
     Findings,
     Fits,
@@ -30,10 +31,15 @@ from saltus.tables import (
     Reported,
     Responses,
     Scores,
+    Sets,
+    Sweeps,
     Table,
     Triplets,
     Verdicts,
 )
+
+if TYPE_CHECKING:
+    from saltus.metrics.extract import Extraction, FailedAs
 
 Progress = Callable[[str, float | None], None]  # verb, share done (None: not known)
 FEW = 1000  # answers looked at to tell whether there are few
@@ -47,6 +53,7 @@ CLOSE_LOOK = (
     "char_edit_distance_without_preamble", "char_error", "rouge1_f", "rougeL_f_words",
     "rougeL_precision", "rougeL_recall", "rougeL_f", "rougeLsum_f",
 )  # fmt: skip
+SWEEP = ("sweep.html", "sweep.json")
 ANSWERS = ("answers.html", "answers.md", "answers.json", "answers.csv")
 
 
@@ -178,6 +185,10 @@ def _job(
             manifest["seed"] = seed
         if command:
             manifest["command"] = command
+        if manifest.get("metrics"):
+            from saltus.metrics.users import remember
+
+            remember(manifest["metrics"])
         yield Job(draft, manifest, progress)
         store.save_manifest(draft, manifest)
 
@@ -234,19 +245,69 @@ def _read(job: Job, source: Source) -> bool:
     return job.run("read", (), options, make, (Models, Responses, Reported, Findings))
 
 
-def _score(job: Job, metrics: Sequence[str] | None) -> bool:
+@dataclass(frozen=True)
+class Extract:
+    """Where the answer stands in a reply.
+
+    Args:
+        name: an extractor, `NAME[:PARAMETER]`, or several to be tried in order; None takes the
+            reply as it is.
+        failed_as: "missing" or "wrong": what a reply without an answer counts as.
+    """
+
+    name: str | None = None
+    failed_as: FailedAs = "missing"
+
+
+def _score(job: Job, metrics: Sequence[str] | None, extract: Extract) -> bool:
+    from saltus.metrics.extract import named
     from saltus.metrics.score import score as score_batch
+    from saltus.metrics.users import recorded, resolve
+
+    names = None if metrics is None else [resolve(name) for name in metrics]
+    extraction = named(extract.name, extract.failed_as) if extract.name else None
+    job.manifest["metrics"] = recorded(names or ())
+    options = {
+        "metrics": names,
+        "extract": asdict(extract) if extract.name else None,
+        "own": job.manifest["metrics"],
+    }
 
     def make(writer: store.TableWriter) -> None:
         responses = store.scan(job.draft, Responses)
         total = responses.select(pl.len()).collect().item()
         for start in range(0, total, CHUNK):
             batch = responses.slice(start, CHUNK).collect()
-            writer.write(Scores, score_batch(batch, metrics))
+            writer.write(Scores, score_batch(batch, names, extraction))
             job.progress("score", min(1.0, (start + CHUNK) / total))
+        _score_sets(responses, names, extraction, writer)
 
-    options = {"metrics": None if metrics is None else list(metrics)}
-    return job.run("score", (Responses,), options, make, (Scores,))
+    return job.run("score", (Responses,), options, make, (Scores, Sets))
+
+
+def _score_sets(
+    responses: pl.LazyFrame,
+    metrics: Sequence[str] | None,
+    extraction: Extraction | None,
+    writer: store.TableWriter,
+) -> None:
+    """Metrics of all answers of a model to a task at once, one model in memory at a time."""
+    from saltus.metrics.score import named, score_sets
+
+    wanted = [entry.name for entry in named(metrics or ()) if entry.kind == "set"]
+    if not wanted:
+        return
+    models = responses.select("model").unique().collect()["model"].sort()
+    for model in models:
+        rows = responses.filter(pl.col("model") == model).collect()
+        writer.write(Sets, score_sets(rows, wanted, extraction))
+
+
+def _resolved(metric: str | None) -> str | None:
+    """The name of the metric to judge, loaded first where it lies in the user's own file."""
+    from saltus.metrics.users import resolve
+
+    return None if metric is None else resolve(metric)
 
 
 def _with_default(name: str | None) -> list[str] | None:
@@ -263,9 +324,10 @@ def _estimate(job: Job) -> bool:
 
     def make(writer: store.TableWriter) -> None:
         scores = store.scan(job.draft, Scores)
-        writer.write(Estimates, make_estimates(scores, job.load(Reported), job.load(Models)))
+        tables = (job.load(Reported), job.load(Models), job.load(Sets))
+        writer.write(Estimates, make_estimates(scores, *tables))
 
-    return job.run("estimate", (Models, Reported, Scores), {}, make, (Estimates,))
+    return job.run("estimate", (Models, Reported, Scores, Sets), {}, make, (Estimates,))
 
 
 def _screen(job: Job) -> bool:
@@ -357,6 +419,38 @@ def _answers(job: Job) -> bool:
     return job.run("answers", (Responses, Scores), {}, make, ())
 
 
+def _sweep(job: Job, metrics: Sequence[str] | None, extract: Extract, axis: str | None) -> bool:
+    from saltus.estimates.estimate import estimate as make_estimates
+    from saltus.metrics.extract import named
+    from saltus.metrics.users import recorded, resolve
+    from saltus.report.sweep import sweep_page
+    from saltus.verdicts.disagree import disagreements
+    from saltus.verdicts.sweep import score_all, sweep
+
+    names = None if metrics is None else [resolve(name) for name in metrics]
+    extraction = named(extract.name, extract.failed_as) if extract.name else None
+    seed = job.manifest["seed"]
+
+    def make(writer: store.TableWriter) -> None:
+        responses = store.scan(job.draft, Responses)
+        with TemporaryDirectory() as scratch:
+            scored = Path(scratch)
+            score_all(responses, names, extraction, scored, job.progress)
+            scores = store.scan(scored, Scores)
+            tables = (job.load(Reported), job.load(Models), store.load(scored, Sets))
+            swept = sweep(make_estimates(scores, *tables), np.random.default_rng(seed), axis)
+            apart = disagreements(scores, responses, extraction)
+        writer.write(Sweeps, swept)
+        writer.write(Disagreements, apart)
+        store.discard(job.draft, *SWEEP)
+        sweep_page(swept, apart, job.manifest, job.draft)
+
+    options = {"metrics": names, "extract": asdict(extract), "axis": axis, "seed": seed}
+    options["own"] = recorded(names or ())
+    reads = (Models, Responses, Reported)
+    return job.run("sweep", reads, options, make, (Sweeps, Disagreements))
+
+
 def _source(paths: Sequence[str | Path] | str | Path, **options: Any) -> Source:
     many = [paths] if isinstance(paths, str | Path) else paths
     columns = options.pop("columns", None) or {}
@@ -407,7 +501,12 @@ def read(
 
 
 def score(
-    folder: Path, metrics: Sequence[str] | None = None, *, progress: Progress = _silent
+    folder: Path,
+    metrics: Sequence[str] | None = None,
+    *,
+    extract: str | None = None,
+    failed_as: FailedAs = "missing",
+    progress: Progress = _silent,
 ) -> bool:
     """Answers to scores: the metrics that apply by default, or the named ones.
 
@@ -416,6 +515,8 @@ def score(
     Args:
         folder: audit folder with answers.
         metrics: names of metrics; None for the default.
+        extract: extractor that finds the answer in a reply; None takes the reply.
+        failed_as: "missing" or "wrong": what a reply without an answer counts as.
         progress: called with the verb and the share that is done.
 
     Returns:
@@ -428,10 +529,38 @@ def score(
         first = store.scan(job.draft, Responses).head(FEW).collect()
         close = few(first)
         more = [entry.name for entry in applicable(first)] + list(CLOSE_LOOK) if close else None
-        done = _score(job, metrics or more)
+        done = _score(job, metrics or more, Extract(extract, failed_as))
         if close:
             _answers(job)
         return done
+
+
+def sweep(
+    folder: Path,
+    metrics: Sequence[str] | None = None,
+    *,
+    extract: str | None = None,
+    failed_as: FailedAs = "missing",
+    axis: str | None = None,
+    seed: int | None = None,
+    progress: Progress = _silent,
+) -> bool:
+    """The same answers under every metric that applies, and where the metrics disagree.
+
+    Args:
+        folder: audit folder that was read.
+        metrics: names of metrics; None for all that apply.
+        extract: extractor that finds the answer in a reply; None takes the reply.
+        failed_as: "missing" or "wrong": what a reply without an answer counts as.
+        axis: params, tokens, flops or loss; None takes the first that serves.
+        seed: of the resampled means; None keeps the folder's.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
+    with _job(folder, progress, seed=seed) as job:
+        return _sweep(job, metrics, Extract(extract, failed_as), axis)
 
 
 def estimate(folder: Path, *, progress: Progress = _silent) -> bool:
@@ -505,6 +634,8 @@ def audit(
     models: Path | None = None,
     task: str | None = None,
     metric: str | None = None,
+    extract: str | None = None,
+    failed_as: FailedAs = "missing",
     keep_going: bool = False,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -521,6 +652,8 @@ def audit(
         models: table of model facts that overrides our own.
         task: task name, for tables that have none.
         metric: thresholded metric to judge; None takes the first that fits each task.
+        extract: extractor that finds the answer in a reply; None takes the reply.
+        failed_as: "missing" or "wrong": what a reply without an answer counts as.
         keep_going: list bad lines as findings instead of stopping at the first.
         seed: of every resampling step.
         resamples: bootstrap draws per test.
@@ -540,7 +673,8 @@ def audit(
         with _job(folder, progress, new=True, seed=seed, command=command) as job:
             job.manifest["notes"] = list(notes)
             _read(job, source)
-            _score(job, _with_default(metric))
+            metric = _resolved(metric)
+            _score(job, _with_default(metric), Extract(extract, failed_as))
             _estimate(job)
             _screen(job)
             _fit(job, metric)

@@ -66,6 +66,7 @@ class Responses(Table):
     task = Column(pl.String, "name as the harness gives it", required=True)
     item = Column(pl.String, "identifier of the item within the task", required=True)
     item_hash = Column(pl.String, "hash of the item's content, where the log holds it")
+    prompt_hash = Column(pl.String, "hash of the whole prompt, where the log holds it")
     sample = Column(pl.Int64, "index of the repeated answer, from 0", required=True)
     cluster = Column(pl.String, "items that share a passage or template share a cluster")
     filter = Column(pl.String, "post-processing that the harness applied to the output")
@@ -124,6 +125,22 @@ class Scores(Table):
     value = Column(pl.Float64, "in the metric's unit; null when missing")
     units = Column(pl.Float64, "tokens, words or characters that a per-unit value averages over")
     chance = Column(pl.Float64, "the metric's expected value for this item under uniform guessing")
+    missing = Column(pl.String, "why there is no value; null when there is one")
+
+
+class Sets(Table):
+    """One metric's value for all answers of one model to one task: no mean over items."""
+
+    name = "sets"
+    model = Column(pl.String, "label in `models`", required=True)
+    task = Column(pl.String, "name as the harness gives it", required=True)
+    metric = Column(pl.String, "name in the metric registry", required=True)
+    value = Column(pl.Float64, "in the metric's unit; null when missing")
+    variance = Column(pl.Float64, "sampling variance from the influences of the items")
+    items = Column(pl.Int64, "items that took part", required=True)
+    clusters = Column(pl.Int64, "clusters; null: items are independent")
+    chance = Column(pl.Float64, "expected value under uniform guessing; null: not known")
+    missing_items = Column(pl.Int64, "items that took no part", required=True)
     missing = Column(pl.String, "why there is no value; null when there is one")
 
 
@@ -202,6 +219,9 @@ class Verdicts(Table):
     near_floor = Column(pl.Int64, "m: leading scales near the floor, step 1")
     p_change = Column(pl.Float64, "one-sided p of change with scale, step 2")
     p_break = Column(pl.Float64, "largest p over the smooth families, step 3")
+    p_break_adjusted = Column(
+        pl.Float64, "p_break after Benjamini and Yekutieli's correction for all tests of the batch"
+    )
     p_smooth = Column(pl.List(pl.Struct({"curve": pl.String, "p": pl.Float64})), "p per family")
     p_sub = Column(pl.Float64, "one-sided p of improvement below the threshold, step 6")
     p_deviance = Column(pl.Float64, "bootstrap deviance p of the smooth binomial curve")
@@ -211,7 +231,7 @@ class Verdicts(Table):
     threshold = Column(pl.Float64, "scale of the break, raw units of the axis")
     threshold_low = Column(pl.Float64, "lower end of its interval; null: open")
     threshold_high = Column(pl.Float64, "upper end of its interval; null: open")
-    items_needed = Column(pl.Int64, "items that would resolve the smallest excess, 1.2")
+    items_needed = Column(pl.Int64, "items that would show the largest unseen excess")
     detectable_change = Column(pl.Float64, "smallest rise of the rate that this design resolves")
     inverse = Column(pl.Boolean, "the tests were run on falling scores (inverse scaling)")
 
@@ -290,9 +310,59 @@ class MetricTests(Table):
     strata = Column(pl.Int64, "tasks that carry the odds ratio")
 
 
+class Sweeps(Table):
+    """One metric of one family and task: how sharply it rises, and how foreseeable that is."""
+
+    name = "sweeps"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    axis = Column(pl.String, "params, tokens, flops or loss", required=True)
+    slice = Column(pl.String, "what is held fixed, such as `final checkpoints`", required=True)
+    metric = Column(pl.String, "metric", required=True)
+    reaction = Column(pl.String, "thresholded, nonlinear or linear, measured where it can be")
+    nonlinearity = Column(pl.Float64, "nonlinearity index by simulation; null: not measured")
+    scales = Column(pl.Int64, "distinct scales", required=True)
+    rise = Column(pl.Float64, "last less first value, in the metric's unit, higher is better")
+    rise_low = Column(pl.Float64, "lower end of its 95 % interval over items")
+    rise_high = Column(pl.Float64, "upper end")
+    sharpness = Column(pl.Float64, "share of the rise in one step beyond a straight line's; 0..1")
+    sharpness_low = Column(pl.Float64, "lower end of its 95 % interval over items")
+    sharpness_high = Column(pl.Float64, "upper end")
+    step_from = Column(pl.String, "model before that step")
+    step_to = Column(pl.String, "model after it")
+    miss = Column(pl.Float64, "largest model less the smaller ones' line, share of link change")
+    miss_se = Column(pl.Float64, "the same in standard errors")
+    score = Column(pl.Float64, "emergence score of Schaeffer et al. 2023, for reference only")
+    degenerate = Column(pl.Boolean, "its denominator is 0: the score says nothing")
+    missing = Column(pl.String, "why there is no sharpness; null when there is one")
+    x = Column(FLOATS, "axis values, log10 (minus the loss in nats on the loss axis)")
+    values = Column(FLOATS, "the metric's means at x")
+    low = Column(FLOATS, "lower ends of their intervals")
+    high = Column(FLOATS, "upper ends")
+
+
+class Disagreements(Table):
+    """An answer that one metric calls good and another bad."""
+
+    name = "disagreements"
+    task = Column(pl.String, "task", required=True)
+    low_metric = Column(pl.String, "metric with the worst value", required=True)
+    high_metric = Column(pl.String, "metric with the best value", required=True)
+    count = Column(pl.Int64, "answers to the task on which these two disagree most", required=True)
+    model = Column(pl.String, "model", required=True)
+    item = Column(pl.String, "item", required=True)
+    sample = Column(pl.Int64, "index of the repeated answer", required=True)
+    low_value = Column(pl.Float64, "value of the one, in its unit", required=True)
+    high_value = Column(pl.Float64, "value of the other, in its unit", required=True)
+    spread = Column(pl.Float64, "difference as shares of their ranges, 0..1", required=True)
+    output = Column(pl.String, "start of the answer as it was scored")
+    target = Column(pl.String, "start of the first accepted answer")
+
+
 TABLES: tuple[type[Table], ...] = (
-    Models, Responses, Reported, Findings, Scores, Estimates, Fits, Verdicts, Bands,
-    Triplets, MetricCounts, MetricTests,
+    Models, Responses, Reported, Findings, Scores, Sets, Estimates, Fits, Verdicts, Bands,
+    Triplets, MetricCounts, MetricTests, Sweeps, Disagreements,
 )  # fmt: skip
 
 

@@ -66,6 +66,28 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def extraction_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that scores: how the answer is found in a reply."""
+    options = [
+        click.option(
+            "--extract",
+            metavar="NAME",
+            help="Find the answer in each reply: an extractor of `saltus list extractors`, or "
+            "several that are tried in order, e.g. json_field:answer,boxed.",
+        ),
+        click.option(
+            "--failed-as",
+            type=click.Choice(["missing", "wrong"]),
+            default="missing",
+            show_default=True,
+            help="What a reply without an answer counts as; the field's habit is wrong.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def named_logs(logs: tuple[str, ...], example: bool = False) -> tuple[str, ...]:
     """The inputs: those named, or the example that ships with Saltus."""
     if example:

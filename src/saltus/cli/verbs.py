@@ -18,6 +18,7 @@ from saltus.cli.common import (
     UNJUDGED,
     command_line,
     done,
+    extraction_options,
     named_logs,
     out_folder,
     progress_bars,
@@ -27,6 +28,8 @@ from saltus.cli.common import (
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from saltus.metrics.extract import FailedAs
 
 
 EXAMPLE_NOTE = (
@@ -70,12 +73,20 @@ def read(
 
 @click.command()
 @reading_options
-@click.option("--metric", "metrics", multiple=True, help="Metric to score; all that fit if out.")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Metric to score, or FILE.py@FUNCTION; the default ones that fit if out.",
+)
+@extraction_options
 @JSON
 def score(
     logs: tuple[str, ...],
     out: Path | None,
     metrics: tuple[str, ...],
+    extract: str | None,
+    failed_as: FailedAs,
     as_json: bool,
     **reading: Any,
 ) -> None:
@@ -84,9 +95,11 @@ def score(
     \b
         saltus score answers.md --out scored/
         saltus score audit/ --metric exact_match --metric word_error
+        saltus score replies.jsonl --extract last_number --metric numeric_match
+        saltus score audit/ --metric mine.py@closeness
     """
     from saltus import pipeline, store
-    from saltus.tables import Scores
+    from saltus.tables import Scores, Sets
 
     logs = named_logs(logs)
     named = tuple(metrics) or None
@@ -103,9 +116,14 @@ def score(
                 **reading,
                 progress=progress,
             )
-        fresh = pipeline.score(folder, named, progress=progress)
-    scores = store.load(folder, Scores)
-    show(scores if as_json else _means(scores), as_json)
+        fresh = pipeline.score(
+            folder, named, extract=extract, failed_as=failed_as, progress=progress
+        )
+    scores, sets = store.load(folder, Scores), store.load(folder, Sets)
+    if scores.height or not sets.height:
+        show(scores if as_json else _means(scores), as_json)
+    if sets.height:
+        show(sets, as_json)
     done(folder, "score", fresh)
     if (folder / "answers.html").is_file():
         click.echo(f"page: {folder / 'answers.html'}", err=True)
@@ -223,6 +241,7 @@ def report(folder: Path, as_json: bool) -> None:
 @reading_options
 @click.option("--example", is_flag=True, help="Audit the example that ships with Saltus.")
 @METRIC
+@extraction_options
 @SEED
 @RESAMPLES
 @JSON
@@ -231,6 +250,8 @@ def audit(
     out: Path | None,
     example: bool,
     metric: str | None,
+    extract: str | None,
+    failed_as: FailedAs,
     seed: int,
     resamples: int,
     as_json: bool,
@@ -253,6 +274,8 @@ def audit(
             logs,
             folder,
             metric=metric,
+            extract=extract,
+            failed_as=failed_as,
             seed=seed,
             resamples=resamples,
             command=command_line(),

@@ -9,7 +9,7 @@ from saltus.estimates.intervals import mean_variance, needs_exact, proportion, s
 from saltus.estimates.recover import is_count, recovered
 from saltus.metrics.metric import find
 from saltus.readers.facts import task_facts
-from saltus.tables import Estimates, conform
+from saltus.tables import Estimates, Sets, conform, empty
 
 KEY = ["model", "task", "metric"]
 LEVEL = 0.95
@@ -18,7 +18,12 @@ UNKNOWN_CHANCE = "unknown: a guess can hit such targets, but nothing says how of
 MISSING_SHARE = 0.05  # science.md 0 (a): beyond it a model's mean no longer speaks of the task
 
 
-def estimate(scores: pl.LazyFrame, reported: pl.DataFrame, models: pl.DataFrame) -> pl.DataFrame:
+def estimate(
+    scores: pl.LazyFrame,
+    reported: pl.DataFrame,
+    models: pl.DataFrame,
+    sets: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Value and interval of every metric for every model and task.
 
     Repeated answers to an item are averaged first, so that items and not answers are the
@@ -30,11 +35,13 @@ def estimate(scores: pl.LazyFrame, reported: pl.DataFrame, models: pl.DataFrame)
         scores: table `Scores`.
         reported: table `Reported`; rows with an item are per-item scores.
         models: table `Models`.
+        sets: table `Sets`: metrics that are no means over items.
 
     Returns:
         Table `Estimates`, sorted.
     """
-    own = _from_items(scores).with_columns(
+    whole_sets = _from_sets(empty(Sets) if sets is None else sets)
+    own = pl.concat([_from_items(scores), whole_sets], how="diagonal_relaxed").with_columns(
         chance_source=pl.col("chance_source").fill_null(pl.lit(UNKNOWN_CHANCE))
     )
     per_item = reported.lazy().filter(pl.col("item").is_not_null())
@@ -45,6 +52,16 @@ def estimate(scores: pl.LazyFrame, reported: pl.DataFrame, models: pl.DataFrame)
     facts = models.drop("model_name", "loss_name", "source")
     joined = _with_intervals(_with_chance(parts)).join(facts, on="model", how="left")
     return conform(joined, Estimates).sort("family", "regime", "task", "metric", "params", "model")
+
+
+def _from_sets(sets: pl.DataFrame) -> pl.DataFrame:
+    """Values of whole sets, with their own variance, in the shape of the estimates."""
+    return sets.with_columns(
+        pl.lit("counted").alias("items_method"),
+        pl.lit(None, pl.Float64).alias("successes"),
+        pl.lit(None, pl.Float64).alias("units"),
+        pl.when(pl.col("chance").is_not_null()).then(pl.lit("items")).alias("chance_source"),
+    )
 
 
 def _as_scores(rows: pl.LazyFrame) -> pl.LazyFrame:

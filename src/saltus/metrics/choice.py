@@ -31,6 +31,7 @@ class Choices(NamedTuple):
         right: (scored,) place of the right choice in `logprobs`.
         scored: (items,) which of all items these are.
         missing: (items,) why the others are not.
+        memo: what several metrics need, worked out once.
     """
 
     logprobs: FloatArray
@@ -39,43 +40,96 @@ class Choices(NamedTuple):
     right: IntArray
     scored: BoolArray
     missing: Reasons
+    memo: dict[str, FloatArray]
 
 
-def _any(flags: BoolArray, lengths: IntArray) -> BoolArray:
-    """(items,) whether any flag of an item is set; False for an item without flags."""
-    return np.bincount(np.repeat(np.arange(len(lengths)), lengths)[flags], None, len(lengths)) > 0
+def _count(flags: BoolArray, lengths: IntArray) -> IntArray:
+    """(items,) flags of each item that are set."""
+    if not flags.any():  # the usual case: good input costs no pass over the items
+        return np.zeros(len(lengths), dtype=np.int64)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return np.bincount(owner[flags], minlength=len(lengths))
 
 
 def prepared(choice_logprobs: Ragged, target_index: FloatArray) -> Choices:
-    """The items whose choices and right answer are all there and make sense."""
+    """The items whose choices and right answer are all there and make sense.
+
+    Worked out once for all the metrics of a batch.
+    """
+    memo, key = choice_logprobs.memo, f"choices {id(target_index)}"
+    if key not in memo:
+        # the index is kept beside, so that its identity stays its own
+        memo[key] = (_prepared(choice_logprobs, target_index), target_index)
+    choices: Choices = memo[key][0]
+    return choices._replace(missing=choices.missing.copy())
+
+
+def _prepared(choice_logprobs: Ragged, target_index: FloatArray) -> Choices:
     flat, lengths = choice_logprobs
     # an index that is not an integer points at no choice either
     index_there = (target_index >= 0) & (target_index < lengths) & (target_index % 1 == 0)
+    known = lengths > 0
     checks = [
-        (lengths == 0, "no choices"),
+        (~known, "no choices"),
         (lengths == 1, "a single choice"),
         (np.isnan(target_index), "no index of the right choice"),
         (~index_there, "the index of the right choice is out of range"),
-        (_any(np.isnan(flat), lengths), "a log-probability of a choice is not a number"),
-        (_any(flat > ROUNDING, lengths), "a choice has a probability above 1"),
-        (~_any(flat != 0, lengths), "all log-probabilities are 0: they were not recorded"),
-        (~_any(np.isfinite(flat), lengths), "all choices have probability 0"),
+        (_count(np.isnan(flat), lengths) > 0, "a log-probability of a choice is not a number"),
+        (_count(flat > ROUNDING, lengths) > 0, "a choice has a probability above 1"),
+        (
+            known & (_count(flat == 0, lengths) == lengths),
+            "all log-probabilities are 0: they were not recorded",
+        ),
+        (
+            known & (_count(np.isneginf(flat), lengths) == lengths),
+            "all choices have probability 0",
+        ),
     ]
     missing = first_reasons(len(lengths), checks)
     scored = present(missing)
+    if scored.all():
+        starts = np.cumsum(lengths) - lengths
+        right = starts + target_index.astype(np.int64)
+        return Choices(flat, starts, lengths, right, scored, missing, {})
     kept = lengths[scored]
     starts = np.cumsum(kept) - kept
     right = starts + target_index[scored].astype(np.int64)
-    return Choices(flat[np.repeat(scored, lengths)], starts, kept, right, scored, missing)
+    return Choices(flat[np.repeat(scored, lengths)], starts, kept, right, scored, missing, {})
+
+
+def peaks(choices: Choices) -> FloatArray:
+    """(scored,) the largest log-probability of each item, as given."""
+    if "peaks" not in choices.memo:
+        choices.memo["peaks"] = np.maximum.reduceat(choices.logprobs, choices.starts)
+    return choices.memo["peaks"]
 
 
 def log_probabilities(choices: Choices) -> FloatArray:
     """(choices,) log of the probabilities after they are made to sum to 1 per item."""
-    peak = np.repeat(np.maximum.reduceat(choices.logprobs, choices.starts), choices.lengths)
-    shifted = choices.logprobs - peak
-    total = np.add.reduceat(np.exp(shifted), choices.starts)
-    logs: FloatArray = shifted - np.repeat(np.log(total), choices.lengths)
-    return logs
+    if "logs" not in choices.memo:
+        shifted = choices.logprobs - np.repeat(peaks(choices), choices.lengths)
+        total = np.add.reduceat(np.exp(shifted), choices.starts)
+        choices.memo["logs"] = shifted - np.repeat(np.log(total), choices.lengths)
+    return choices.memo["logs"]
+
+
+def probabilities(choices: Choices) -> FloatArray:
+    """(choices,) probabilities that sum to 1 per item."""
+    if "probabilities" not in choices.memo:
+        choices.memo["probabilities"] = np.exp(log_probabilities(choices))
+    return choices.memo["probabilities"]
+
+
+def grades(choices: Choices) -> FloatArray:
+    """(scored,) 1 where the right choice is likeliest, 1/m where it ties with m - 1 others."""
+    if "grades" not in choices.memo:
+        peak = peaks(choices)
+        hit = choices.logprobs[choices.right] == peak
+        ties = np.add.reduceat(
+            choices.logprobs == np.repeat(peak, choices.lengths), choices.starts, dtype=np.float64
+        )
+        choices.memo["grades"] = hit / ties
+    return choices.memo["grades"]
 
 
 def _placed(choices: Choices, value: FloatArray) -> Values:
@@ -102,6 +156,7 @@ def _empty(choices: Choices) -> bool:
     partners=(
         "correct_choice_probability", "brier_sum", "brier_mean", "choice_log_loss",
         "correct_answer_loss", "soft_log_prob", "bits_per_byte", "target_log_loss",
+        "calibration_resolution", "brier_skill", "probability_margin",
     ),
     default=True,
 )  # fmt: skip
@@ -115,10 +170,7 @@ def multiple_choice_grade(choice_logprobs: Ragged, target_index: FloatArray) -> 
     choices = prepared(choice_logprobs, target_index)
     if _empty(choices):
         return _placed(choices, np.empty(0))
-    peak = np.maximum.reduceat(choices.logprobs, choices.starts)
-    ties = np.add.reduceat(choices.logprobs == np.repeat(peak, choices.lengths), choices.starts,
-                           dtype=np.float64)  # fmt: skip
-    return _placed(choices, (choices.logprobs[choices.right] == peak) / ties)
+    return _placed(choices, grades(choices))
 
 
 @metric(
@@ -147,7 +199,7 @@ def multiple_choice_grade_per_byte(
     """
     flat, lengths = choice_logprobs
     sizes, counts = choice_bytes
-    usable = (lengths == counts) & ~_any(~(sizes > 0), counts)
+    usable = (lengths == counts) & (_count(~(sizes > 0), counts) == 0)
     divisor = np.ones(len(flat))
     divisor[np.repeat(usable, lengths)] = sizes[np.repeat(usable, counts)]
     value, missing, _ = multiple_choice_grade(Ragged(flat / divisor, lengths), target_index)
@@ -162,7 +214,7 @@ def multiple_choice_grade_per_byte(
     reaction="continuous",
     source="Schaeffer et al. 2024, arXiv:2406.04391, p^Choices; Du et al. 2024, "
     "arXiv:2403.15796, CorrectChoiceProb",
-    aliases=("soft_prob", "correct_choice_prob", "correct_prob"),
+    aliases=("soft_prob", "correct_choice_prob", "correct_prob", "weighted_probabilities"),
     chance="uniform",
     link="identity",
     default=True,
@@ -177,7 +229,7 @@ def correct_choice_probability(choice_logprobs: Ragged, target_index: FloatArray
     choices = prepared(choice_logprobs, target_index)
     if _empty(choices):
         return _placed(choices, np.empty(0))
-    return _placed(choices, np.exp(log_probabilities(choices)[choices.right]))
+    return _placed(choices, probabilities(choices)[choices.right])
 
 
 @metric(
@@ -204,7 +256,7 @@ def brier_sum(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     choices = prepared(choice_logprobs, target_index)
     if _empty(choices):
         return _placed(choices, np.empty(0))
-    distance = np.exp(log_probabilities(choices))
+    distance = probabilities(choices).copy()
     distance[choices.right] -= 1.0
     return _placed(choices, np.add.reduceat(distance**2, choices.starts))
 
@@ -295,3 +347,67 @@ def choice_margin(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     wrong[choices.right] = -np.inf
     best_wrong = np.maximum.reduceat(wrong, choices.starts)
     return _placed(choices, choices.logprobs[choices.right] - best_wrong)
+
+
+@metric(
+    unit="nats per item",
+    better="higher",
+    bounds=(None, 0.0),
+    reaction="continuous",
+    source="OLMo-ladder; Srivastava et al. 2022, arXiv:2206.04615, `weighted_log_probabilities` "
+    "with one right choice",
+    aliases=("weighted_log_probabilities",),
+    link="nll",
+)
+def soft_log_prob(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Log of the right choice's probability among the choices.
+
+    Args:
+        choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    value, missing, _ = choice_log_loss(choice_logprobs, target_index)
+    return Values(-value, missing)
+
+
+@metric(
+    unit="probability",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source="Schaeffer et al. 2024, arXiv:2406.04391: p^Vocab(correct)",
+    aliases=("p_vocab",),
+)
+def correct_answer_probability(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Probability of the right choice among all strings.
+
+    Args:
+        choice_logprobs: nats, per item one per choice, taken as they are.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    return _placed(choices, np.exp(np.minimum(choices.logprobs[choices.right], 0.0)))
+
+
+@metric(
+    unit="probability",
+    better="higher",
+    bounds=(-1.0, 1.0),
+    reaction="continuous",
+    source="probability of the right choice less that of the best wrong one; finite where the "
+    "log-odds of `choice_margin` are not",
+)
+def probability_margin(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
+    """Probability of the right choice minus that of the best wrong one.
+
+    Args:
+        choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
+        target_index: (items,) place of the right choice, from 0.
+    """
+    choices = prepared(choice_logprobs, target_index)
+    if _empty(choices):
+        return _placed(choices, np.empty(0))
+    wrong = probabilities(choices).copy()
+    wrong[choices.right] = 0.0
+    best_wrong = np.maximum.reduceat(wrong, choices.starts)
+    return _placed(choices, probabilities(choices)[choices.right] - best_wrong)

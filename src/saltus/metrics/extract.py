@@ -99,13 +99,24 @@ class Extraction:
     failed_as: FailedAs = "missing"
 
 
-def named(name: str, failed_as: FailedAs = "missing") -> Extraction:
-    """The extraction of a name, `NAME` or `NAME:PARAMETER`.
+def named(names: str, failed_as: FailedAs = "missing") -> Extraction:
+    """The extraction of a name, `NAME[:PARAMETER]`, or of several that are tried in order.
 
     Raises:
         UnknownNameError: there is no such extractor.
         SaltusError: a parameter is missing or not taken.
     """
+    parts = [_one(name.strip()) for name in names.split(",")]
+    finds, what = [find for find, _ in parts], " or ".join(found for _, found in parts)
+
+    def first(text: str) -> str | None:
+        return next((answer for find in finds if (answer := find(text)) is not None), None)
+
+    return Extraction(names, first, f"no {what} found in the output", failed_as)
+
+
+def _one(name: str) -> tuple[Find, str]:
+    """An extractor with its parameter, and what it looks for."""
     head, colon, rest = name.partition(":")
     if head not in EXTRACTORS:
         raise UnknownNameError("extractor", head, (entry.name for entry in EXTRACTORS))
@@ -114,9 +125,9 @@ def named(name: str, failed_as: FailedAs = "missing") -> Extraction:
         raise SaltusError(f"extractor {head!r} needs a parameter: {head}:{entry.parameter}")
     if colon and not entry.parameter:
         raise SaltusError(f"extractor {head!r} takes no parameter; write just {head}")
-    find: Find = entry.function if not entry.parameter else lambda text: entry.function(text, rest)
-    found = f"{entry.finds} {rest!r}" if entry.parameter else entry.finds
-    return Extraction(name, find, f"no {found} found in the output", failed_as)
+    if not entry.parameter:
+        return entry.function, entry.finds
+    return (lambda text: entry.function(text, rest)), f"{entry.finds} {rest!r}"
 
 
 def extracted(responses: pl.DataFrame, extraction: Extraction) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from saltus.metrics.metric import (
     metric,
     present,
 )
+from saltus.metrics.text import Targets
 
 
 def _unusable(tokens: Ragged) -> Reasons:
@@ -110,3 +111,107 @@ def per_token_error(target_logprobs: Ragged) -> Values:
         target_logprobs: nats, per item one per token of the target.
     """
     return _mean(target_logprobs, np.maximum(-np.expm1(target_logprobs.flat), 0.0))
+
+
+@metric(
+    unit="nats per item",
+    better="higher",
+    bounds=(None, 0.0),
+    reaction="continuous",
+    source="Srivastava et al. 2022, arXiv:2206.04615, `log_likelihood`: of the whole target",
+    aliases=("log_likelihood", "loglikelihood", "logprob"),
+    link="nll",
+)
+def target_log_likelihood(target_logprobs: Ragged) -> Values:
+    """Log-probability of the whole target.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+    """
+    total = _sums(target_logprobs, np.minimum(target_logprobs.flat, 0.0))
+    return Values(total, _unusable(target_logprobs))
+
+
+@metric(
+    unit="nats per byte",
+    better="lower",
+    bounds=(0.0, None),
+    reaction="continuous",
+    source="bits per byte times ln 2; lm-evaluation-harness, log of `byte_perplexity`",
+    link="nll",
+)
+def target_log_loss_per_byte(target_logprobs: Ragged, target_bytes: FloatArray) -> Values:
+    """Nats that the model needs for the target, per byte of the target's text.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+        target_bytes: (items,) length of the target in bytes.
+    """
+    bits, missing, size = bits_per_byte(target_logprobs, target_bytes)
+    return Values(bits * np.log(2.0), missing, size)
+
+
+@metric(
+    unit="nats per character",
+    better="lower",
+    bounds=(0.0, None),
+    reaction="continuous",
+    source="nats over the Unicode code points of the first accepted answer",
+    link="nll",
+)
+def target_log_loss_per_character(target_logprobs: Ragged, targets: Targets) -> Values:
+    """Nats that the model needs for the target, per character of the target's text.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+        targets: per answer the accepted answers; the log-probabilities are of the first.
+    """
+    missing = _unusable(target_logprobs)
+    length = np.array([len(given[0] or "") if given else 0 for given in targets], dtype=np.float64)
+    missing[(length == 0) & present(missing)] = "no text of the target"
+    size = np.where(length > 0, length, np.nan)
+    total = _sums(target_logprobs, np.maximum(-target_logprobs.flat, 0.0))
+    return Values(total / size, missing, size)
+
+
+@metric(
+    unit="probability",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source="Schaeffer et al. 2023, arXiv:2304.15004, sec. 2: p^L, the expected exact match when "
+    "sampling at temperature 1",
+)
+def target_probability(target_logprobs: Ragged) -> Values:
+    """Probability of the whole target, the product over its tokens.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+    """
+    total = _sums(target_logprobs, np.minimum(target_logprobs.flat, 0.0))
+    return Values(np.exp(total), _unusable(target_logprobs))
+
+
+@metric(
+    unit="share of tokens",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source="survival of prefixes: mean over k of the probability of the first k tokens",
+)
+def prefix_survival(target_logprobs: Ragged) -> Values:
+    """Expected share of the target that is right before the first wrong token.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+    """
+    flat, lengths = target_logprobs
+    starts = np.cumsum(lengths) - lengths
+    alive, total = np.ones(len(lengths)), np.zeros(len(lengths))
+    for place in range(int(lengths.max(initial=0))):
+        going = lengths > place
+        alive[going] *= np.exp(np.minimum(flat[starts[going] + place], 0.0))
+        total[going] += alive[going]
+    counts = lengths.astype(np.float64)
+    units = np.where(counts > 0, counts, np.nan)
+    return Values(total / np.maximum(counts, 1.0), _unusable(target_logprobs), units)

@@ -13,6 +13,10 @@ number                float array, NaN where null
 
 It returns `Values`: one number per answer, NaN where there is none, and then the reason in
 words. What cannot be scored is never scored 0.
+
+A metric of a whole set (`kind="set"`: a calibration error, pass@k) gets the same arguments for
+all answers of one model to one task, may ask for `correct` too (the answers' zero-or-one score,
+NaN where missing), and returns a `SetValue`.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +47,12 @@ Bounds = tuple[float | None, float | None]
 Kind = Literal["answer", "set"]
 
 
-class Ragged(NamedTuple):
+class _Ragged(NamedTuple):
+    flat: FloatArray
+    lengths: IntArray
+
+
+class Ragged(_Ragged):
     """Lists of numbers of different lengths.
 
     Args:
@@ -51,8 +60,10 @@ class Ragged(NamedTuple):
         lengths: (items,) numbers per list; 0 for an empty or absent list.
     """
 
-    flat: FloatArray
-    lengths: IntArray
+    @cached_property
+    def memo(self) -> dict[str, Any]:
+        """What the metrics of one batch have worked out from it, so that they share it."""
+        return {}
 
 
 class Values(NamedTuple):
@@ -67,6 +78,22 @@ class Values(NamedTuple):
     value: FloatArray
     missing: Reasons
     units: FloatArray | None = None
+
+
+class SetValue(NamedTuple):
+    """What a metric says about all answers of one model to one task.
+
+    Args:
+        value: in the metric's unit; NaN where missing.
+        influence: (answers,) how far each answer moves the value (the first-order term of the
+            value as a function of the answers' weights, sum near 0), from which its variance
+            and that of clustered answers follow; NaN for an answer that takes no part.
+        missing: why there is no value, None where there is one.
+    """
+
+    value: float
+    influence: FloatArray
+    missing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +130,7 @@ class Metric:
     """
 
     name: str
-    function: Callable[..., Values] | None
+    function: Callable[..., Values] | Callable[..., SetValue] | None
     needs: tuple[str, ...]
     unit: str
     better: Better
@@ -123,23 +150,42 @@ class Metric:
     @cached_property
     def known_as(self) -> frozenset[str]:
         """Name and aliases as `find` compares them."""
-        return frozenset(map(_plain, (self.name, *self.aliases)))
+        return frozenset(map(plain, (self.name, *self.aliases)))
 
     def compute(self, *arguments: object) -> Values:
         """The function's values, with a reason wherever there is no finite number.
 
         Raises:
-            SaltusError: the metric is only known from reports.
+            SaltusError: the metric is only known from reports, or is one of a whole set.
         """
+        found = self._called(*arguments)
+        if not isinstance(found, Values):
+            raise SaltusError(f"metric {self.name!r} has a value for a set, not for an answer")
+        value, missing, units = found
+        missing[np.isinf(value) & present(missing)] = "the value is infinite"
+        missing[~np.isfinite(value) & present(missing)] = "the value is not a number"
+        return Values(np.where(present(missing), value, np.nan), missing, units)
+
+    def compute_set(self, *arguments: object) -> SetValue:
+        """The function's value for all answers of a model to a task.
+
+        Raises:
+            SaltusError: the metric is not one of a whole set.
+        """
+        found = self._called(*arguments)
+        if not isinstance(found, SetValue):
+            raise SaltusError(f"metric {self.name!r} has a value for each answer, not for a set")
+        if found.missing is None and not np.isfinite(found.value):
+            return SetValue(np.nan, found.influence, "the value is not a finite number")
+        return found
+
+    def _called(self, *arguments: object) -> Values | SetValue:
         if self.function is None:
             raise SaltusError(
                 f"metric {self.name!r} is only known as a number that files report; "
                 "it cannot be scored from answers"
             )
-        value, missing, units = self.function(*arguments)
-        missing[np.isinf(value) & present(missing)] = "the value is infinite"
-        missing[~np.isfinite(value) & present(missing)] = "the value is not a number"
-        return Values(np.where(present(missing), value, np.nan), missing, units)
+        return self.function(*arguments)
 
 
 METRICS: Registry[Metric] = Registry(
@@ -150,11 +196,19 @@ METRICS: Registry[Metric] = Registry(
         "saltus.metrics.edit",
         "saltus.metrics.likelihood",
         "saltus.metrics.overlap",
+        "saltus.metrics.numbers",
+        "saltus.metrics.tokens",
+        "saltus.metrics.sampling",
+        "saltus.metrics.calibration",
+        "saltus.metrics.labels",
+        "saltus.metrics.vision",
         "saltus.metrics.reported",
+        "saltus.metrics.extract",
     ),
 )
 
-Function = Callable[..., Values]
+Registered = TypeVar("Registered", bound=Callable[..., Any])
+CORRECT = "correct"  # what a set metric may ask for beside the columns
 
 
 def metric(
@@ -171,7 +225,9 @@ def metric(
     partners: tuple[str, ...] = (),
     link: Link | None = None,
     default: bool = False,
-) -> Callable[[Function], Function]:
+    kind: Kind = "answer",
+    judged: bool = True,
+) -> Callable[[Registered], Registered]:
     """Registers the function below as a metric with these facts (see `Metric`).
 
     The function's name is the metric's name unless `name` is given.
@@ -180,17 +236,19 @@ def metric(
         SaltusError: an argument that is no column of `Responses`, or a name that is taken.
     """
 
-    def register(function: Function) -> Function:
+    def register(function: Registered) -> Registered:
         needs = tuple(inspect.signature(function).parameters)
         title = name or function.__name__
-        if unknown := set(needs) - {column for column, _ in columns(Responses)}:
+        known = {column for column, _ in columns(Responses)} | ({CORRECT} if kind == "set" else set())
+        if unknown := set(needs) - known:
             raise SaltusError(f"metric {title!r}: no column {', '.join(sorted(unknown))}")
         METRICS.add(
             Metric(
                 name=title, function=function, needs=needs, unit=unit, better=better,
                 bounds=bounds, reaction=reaction, source=source, aliases=aliases, binary=binary,
                 chance=chance, partners=partners, link=link, default=default,
-                summary=(function.__doc__ or "").strip().partition("\n")[0],
+                summary=(function.__doc__ or "").strip().partition("\n")[0], kind=kind,
+                judged=judged,
             )
         )  # fmt: skip
         return function
@@ -203,14 +261,15 @@ def find(name: str) -> Metric | None:
 
     Case, blanks, hyphens and a filter (`exact_match,strict-match`) make no difference.
     """
-    plain = _plain(name.partition(",")[0])
+    wanted = plain(name.partition(",")[0])
     for entry in METRICS:
-        if plain in entry.known_as:
+        if wanted in entry.known_as:
             return entry
     return None
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name as `find` compares it: without case, blanks and hyphens."""
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 

@@ -30,6 +30,13 @@ def quasi(text: str) -> str:
     return " ".join(ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split())
 
 
+def unquoted(text: str) -> str:
+    """Without white space and one pair of equal quotation marks at the ends."""
+    bare = text.strip()
+    quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"`"
+    return bare[1:-1] if quoted else bare
+
+
 def without_preamble(text: str) -> str:
     """Without the sentence with which some models introduce a corrected text."""
     return PREAMBLE.sub("", text)

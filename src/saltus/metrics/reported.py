@@ -5,7 +5,9 @@ Names that mean the same as a metric that can be scored are aliases there, not e
 
 from __future__ import annotations
 
-from saltus.metrics.metric import METRICS, Bounds, Chance, Link, Metric
+from dataclasses import replace
+
+from saltus.metrics.metric import METRICS, Bounds, Chance, Link, Metric, plain
 from saltus.metrics.text import PARTNERS
 
 LM_EVAL = "lm-evaluation-harness, docs/task_guide.md"
@@ -22,6 +24,14 @@ CHOICE_PARTNERS = (
 )  # fmt: skip
 
 
+def facts(entry: Metric) -> None:
+    """Registers facts, unless a metric of that name or alias can be scored."""
+    taken = frozenset().union(*(known.known_as for known in METRICS))
+    if plain(entry.name) not in taken:
+        free = tuple(alias for alias in entry.aliases if plain(alias) not in taken)
+        METRICS.add(replace(entry, aliases=free))
+
+
 def thresholded(
     name: str,
     *aliases: str,
@@ -33,7 +43,7 @@ def thresholded(
     binary: bool = True,
 ) -> None:
     """Registers a reported metric that counts items on the right side of a threshold."""
-    METRICS.add(
+    facts(
         Metric(
             name, None, (), unit, "higher", bounds, "thresholded", source, aliases,
             binary=binary, chance=chance, partners=partners,
@@ -43,7 +53,7 @@ def thresholded(
 
 def loss(name: str, *aliases: str, unit: str, link: Link, least: float, source: str) -> None:
     """Registers a reported loss or perplexity."""
-    METRICS.add(
+    facts(
         Metric(name, None, (), unit, "lower", (least, None), "continuous", source, aliases,
                link=link)
     )  # fmt: skip
@@ -52,7 +62,7 @@ def loss(name: str, *aliases: str, unit: str, link: Link, least: float, source: 
 def graded(name: str, *aliases: str, bounds: Bounds, source: str, unit: str = "share of tokens",
            chance: Chance = "none", link: Link = "error_rate") -> None:  # fmt: skip
     """Registers a reported score between its bounds that moves with every token."""
-    METRICS.add(
+    facts(
         Metric(name, None, (), unit, "higher", bounds, "continuous", source, aliases,
                chance=chance, link=link)
     )  # fmt: skip
@@ -64,10 +74,6 @@ thresholded("acc_norm", "acc_len_norm", "len_norm", "acc_norm_lighteval", "acc_p
             "acc_per_token", "acc_per_byte", "accuracy_norm",
             partners=CHOICE_PARTNERS, chance="uniform")  # fmt: skip
 thresholded("mc1", partners=("mc2",), source="Lin et al. 2022, TruthfulQA, arXiv:2109.07958")
-thresholded("pass@1", "pass_at_1", partners=("target_log_loss", "bits_per_byte"), chance=0.0,
-            source="Chen et al. 2021, arXiv:2107.03374, eq. 1")  # fmt: skip
-thresholded("numeric_match_with_0_1_relative_error", partners=PARTNERS,
-            source="Srivastava et al. 2022, arXiv:2206.04615")  # fmt: skip
 thresholded("mcc", "matthews_correlation", partners=CHOICE_PARTNERS, chance=0.0,
             bounds=(-1.0, 1.0), unit="correlation", binary=False,
             source="Matthews 1975, Biochim. Biophys. Acta 405(2)")  # fmt: skip
@@ -97,22 +103,30 @@ loss("word_perplexity", unit="perplexity per word", link="perplexity", least=1.0
 loss("byte_perplexity", unit="perplexity per byte", link="perplexity", least=1.0,
      source=f"{LM_EVAL}: exp of nats per byte")  # fmt: skip
 
-METRICS.add(
-    Metric(
-        "soft_log_prob", None, (), "nats per item", "higher", (None, 0.0), "continuous",
-        "OLMo-ladder: log of the right choice's probability among the choices", link="nll",
-    )
-)  # fmt: skip
-METRICS.add(
+facts(
     Metric(
         "pct_stereotype", None, (), "share of items", "lower", SHARE, "thresholded",
         "Nangia et al. 2020, CrowS-Pairs, arXiv:2010.00133; 0.5 is without preference",
         binary=True, chance=0.5, partners=("likelihood_difference",),
     )
 )  # fmt: skip
-METRICS.add(
+facts(
     Metric(
         "likelihood_difference", None, (), "nats", "lower", (0.0, None), "continuous",
         "lm-evaluation-harness, CrowS-Pairs: mean absolute difference of two sentences",
+    )
+)  # fmt: skip
+for name in ("bleurt", "bleurt_diff"):
+    facts(
+        Metric(
+            name, None, (), "score of a learned model", "higher", (None, None), "continuous",
+            "Sellam et al. 2020, arXiv:2004.04696; needs its model, so it is only read",
+        )
+    )  # fmt: skip
+facts(
+    Metric(
+        "normalized_aggregate_score", None, (), "percent of the way from low to high score",
+        "higher", (None, 100.0), "continuous",
+        "Srivastava et al. 2022, arXiv:2206.04615: 100 (raw - low) / (high - low) over tasks",
     )
 )  # fmt: skip

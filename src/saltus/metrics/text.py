@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from saltus.metrics.metric import Reasons, Values, first_reasons, metric, present
-from saltus.metrics.normalise import folded, quasi, stripped
+from saltus.metrics.normalise import folded, quasi, stripped, unquoted
 
 Outputs = Sequence[str | None]
 Targets = Sequence[Sequence[str | None] | None]
@@ -110,6 +110,51 @@ def quasi_exact_match(output: Outputs, targets: Targets) -> Values:
         targets: per answer the accepted answers; one that equals is enough.
     """
     return _equal(output, targets, quasi)
+
+
+@metric(
+    unit="share of items",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="thresholded",
+    source="ZeroEval on CRUXEval: literals with and without their quotes are equal",
+    binary=True,
+    chance=0.0,
+    partners=PARTNERS,
+)
+def exact_match_unquoted(output: Outputs, targets: Targets) -> Values:
+    """1 when the output equals a target, white space and quotation marks around both aside.
+
+    Args:
+        output: the answers.
+        targets: per answer the accepted answers; one that equals is enough.
+    """
+    return _equal(output, targets, unquoted)
+
+
+@metric(
+    unit="share of words",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source="survival of prefixes: words of the target before the first that is wrong",
+)
+def prefix_accuracy(output: Outputs, targets: Targets) -> Values:
+    """Share of the target's words that the output has right before its first wrong one.
+
+    Args:
+        output: the answers.
+        targets: per answer the accepted answers; the one that lasts longest counts.
+    """
+    whole = [[target for target in given or () if target and target.split()] for given in targets]
+    return each(output, whole, lambda text, given: max(_prefix(text, target) for target in given))
+
+
+def _prefix(text: str, target: str) -> float:
+    have, want = text.split(), target.split()
+    pairs = enumerate(zip(have, want, strict=False))
+    shorter = min(len(have), len(want))
+    return next((place for place, (one, goal) in pairs if one != goal), shorter) / len(want)
 
 
 @metric(

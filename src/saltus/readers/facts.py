@@ -224,11 +224,13 @@ class TaskFacts:
         chance: expected value under uniform guessing.
         items: size of the test set that harnesses use.
         source: where this comes from.
+        classes: how often each answer is right in that test set.
     """
 
     chance: float | None
     items: int | None
     source: str
+    classes: tuple[int, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -238,7 +240,10 @@ def _task_rows() -> tuple[tuple[tuple[str, ...], frozenset[str], TaskFacts], ...
             tuple(row["task"].split(";")),
             frozenset(row["metric"].split(";")),
             TaskFacts(
-                _number(row["chance"]), int(row["items"]) if row["items"] else None, row["source"]
+                _number(row["chance"]),
+                int(row["items"]) if row["items"] else None,
+                row["source"],
+                tuple(int(count) for count in row["classes"].split(";") if count),
             ),
         )
         for row in _rows("tasks.csv")

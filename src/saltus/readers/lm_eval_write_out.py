@@ -69,7 +69,7 @@ def lm_eval_write_out(path: Path, options: Options) -> Iterator[Batch]:
 
 def _numbered(record: Row, name: str) -> list[Any]:
     """The members name_0, name_1, ... in the order of their numbers."""
-    members = []
+    members: list[Any] = []
     while f"{name}_{len(members)}" in record:
         members.append(record[f"{name}_{len(members)}"])
     return members

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from saltus.report.text import NOTHING, count, number, present, probability, scale, several
+from saltus.verdicts.rates import rates_for
 
 Row = Mapping[str, Any]
 MANY = 10_000_000  # nobody can ask so many items, and a fit far off its data gives such numbers
@@ -119,11 +120,36 @@ def _detectable(row: Row) -> Evidence:
     return Evidence("", "Smallest rise it could see", rise, "")
 
 
+def _corrected(row: Row) -> Evidence:
+    """Only a break has to stand against the number of tests."""
+    question = "Survives the number of tests?"
+    p = row["p_break_adjusted"] if row["verdict"] in ("BREAK", "LOSS_THRESHOLD") else None
+    reading = _read(p, ((0.05, "yes, after Benjamini-Yekutieli"), (2, "no: one of many")))
+    return Evidence("3", question, _p(p), reading)
+
+
+def _simulated(row: Row) -> Evidence:
+    """Error rates of the verdict in simulated families of this design."""
+    question = "In simulated families like this"
+    found = rates_for(row["scales"], row["items"], row["noise"] or "") if row["partner"] else None
+    if found is None:
+        return Evidence("", question, NOTHING, "")
+    false, power = found.break_smooth, found.break_break
+    lost = found.artefact_break
+    return Evidence(
+        "",
+        question,
+        f"{100 * false.rate:.1f} % false breaks",
+        f"{100 * power.rate:.0f} % of breaks found, {100 * lost.rate:.1f} % called artefacts",
+    )
+
+
 STEPS: tuple[Callable[[Row], Evidence], ...] = (
     _design,
     _apparent,
     _change,
     _break,
+    _corrected,
     _extrapolation,
     _material,
     _below,
@@ -131,6 +157,7 @@ STEPS: tuple[Callable[[Row], Evidence], ...] = (
     _threshold,
     _needed,
     _detectable,
+    _simulated,
 )
 
 

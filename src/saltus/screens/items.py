@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from saltus.estimates.recover import is_count
+from saltus.estimates.recover import NOT_COUNTS, is_count
 from saltus.metrics.metric import find
+from saltus.screens.phrases import SHOWN, names
 from saltus.screens.screen import Evidence, screen_for
-
-SHOWN = 5
-
-
-def _names(column: str) -> pl.Expr:
-    """The first few distinct names of a group, and how many more there are."""
-    names = pl.col(column).unique().sort()
-    more = pl.when(names.len() > SHOWN).then(pl.format(" and {} more", names.len() - SHOWN))
-    return pl.concat_str(names.head(SHOWN).str.join(", "), more.otherwise(pl.lit("")))
 
 
 @screen_for(
@@ -28,7 +20,11 @@ def different_items(evidence: Evidence) -> pl.DataFrame:
         evidence.responses.select("model", "task", "item")
         .unique()
         .group_by("task", "model")
-        .agg(pl.len().alias("items"), pl.col("item").hash(seed=1).sum().alias("set"))
+        .agg(
+            pl.len().alias("items"),
+            pl.col("item").hash(seed=1).sum().alias("set"),
+            (pl.col("item").str.to_integer(strict=False).max() + 1).alias("end"),
+        )
         .collect(engine="streaming")
     )
     tasks = sets.group_by("task").agg(
@@ -36,21 +32,29 @@ def different_items(evidence: Evidence) -> pl.DataFrame:
         pl.col("items").min().alias("fewest"),
         pl.col("items").max().alias("most"),
         pl.col("model").filter(pl.col("items") < pl.col("items").max()).sort().alias("short"),
+        # items numbered 0 to n-1 without a gap, fewer than another model has
+        ((pl.col("end") == pl.col("items")) & (pl.col("items") < pl.col("items").max()))
+        .any()
+        .alias("prefix"),
         pl.len().alias("models"),
     )
     odd = tasks.filter(pl.col("kinds") > 1)
     short = pl.col("short").list.head(SHOWN).list.join(", ")
+    prefix = pl.when("prefix").then(
+        pl.lit("; some hold just the first items, as --limit leaves them: no random sample")
+    )
     return odd.select(
         pl.lit("warning").alias("severity"),
         "task",
         pl.col("models").cast(pl.Int64).alias("count"),
         pl.format(
             "the {} models answered different sets of items ({} to {} items; fewest: {}); each is "
-            "scored on its own items, so part of a difference may be the items'",
+            "scored on its own items, so part of a difference may be the items'{}",
             "models",
             "fewest",
             "most",
             short,
+            prefix.otherwise(pl.lit("")),
         ).alias("message"),
     )
 
@@ -96,11 +100,16 @@ def repeated_items(evidence: Evidence) -> pl.DataFrame:
 def missing_scores(evidence: Evidence) -> pl.DataFrame:
     """Models and tasks with items that could not be scored."""
     gaps = evidence.estimates.filter(pl.col("missing_items") > 0)
-    rows = gaps.group_by("task", "metric").agg(
-        pl.len().alias("models"),
+    per_metric = gaps.group_by("task", "metric").agg(
         pl.col("missing_items").sum().alias("count"),
         pl.col("missing").is_not_null().sum().alias("dropped"),
-        _names("model").alias("names"),
+        pl.col("model").n_unique().alias("models"),
+        names("model").alias("names"),
+    )
+    # the same answers lack every metric that needs what they lack: one finding for them all
+    rows = per_metric.group_by("task", "count", "dropped", "models", "names").agg(
+        names("metric").alias("lacking"),
+        pl.when(pl.len() == 1).then(pl.col("metric").first()).alias("metric"),
     )
     lost = pl.col("dropped") > 0
     return rows.select(
@@ -109,10 +118,11 @@ def missing_scores(evidence: Evidence) -> pl.DataFrame:
         "metric",
         "count",
         pl.format(
-            "{} answers of {} models have no score and are left out, never counted as 0 "
+            "{} answers of {} models have no {} and are left out, never counted as 0 "
             "({} models lose more than 5 % and get no estimate): {}",
             "count",
             "models",
+            "lacking",
             "dropped",
             "names",
         ).alias("message"),
@@ -128,13 +138,14 @@ def unproven_items(evidence: Evidence) -> pl.DataFrame:
     counts = [name for name in evidence.estimates["metric"].unique() if is_count(find(name))]
     doubtful = evidence.estimates.filter(
         pl.col("items_method").str.starts_with("unknown"),
+        pl.col("items_method") != NOT_COUNTS,  # `contradicted_sizes` speaks of these
         pl.col("value").is_not_null(),
         pl.col("metric").is_in(counts),
     )
     rows = doubtful.group_by("items_method", "metric").agg(
         pl.len().alias("count"),
         pl.col("task").n_unique().alias("tasks"),
-        _names("task").alias("names"),
+        names("task").alias("names"),
     )
     stated = pl.col("items_method").str.contains("not stated")
     return rows.select(

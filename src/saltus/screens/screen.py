@@ -49,7 +49,17 @@ class Screen:
     function: Callable[[Evidence], pl.DataFrame]
 
 
-SCREENS: Registry[Screen] = Registry("screen", ("saltus.screens.items", "saltus.screens.values"))
+SCREENS: Registry[Screen] = Registry(
+    "screen",
+    (
+        "saltus.screens.alignment",
+        "saltus.screens.extraction",
+        "saltus.screens.items",
+        "saltus.screens.outputs",
+        "saltus.screens.scores",
+        "saltus.screens.values",
+    ),
+)
 
 Function = Callable[[Evidence], pl.DataFrame]
 

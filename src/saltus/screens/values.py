@@ -5,20 +5,27 @@ from __future__ import annotations
 import polars as pl
 
 from saltus.metrics.metric import find
+from saltus.screens.phrases import names
 from saltus.screens.screen import Evidence, screen_for
 
 CLEARLY_ABOVE = 0.05  # a score that no stray hit explains
+LEAST_ITEMS = 100  # zeros of fewer items are no surprise
+ABSURD = 1e6  # perplexity: no vocabulary is as large
+MUCH_BETTER = 1e4
 
 
 @screen_for(
     "Is a value outside the bounds of its metric?",
-    "lm_eval_families: perplexities of 6e8; percent read as fractions",
+    "Percent read as fractions; a percentage is 0.37 under one tool and 37 under another",
 )
 def out_of_bounds(evidence: Evidence) -> pl.DataFrame:
     """Reported values that their metric cannot take."""
     rows = evidence.estimates.filter(pl.col("missing").str.contains("outside the metric's bounds"))
+    value = pl.col("missing").str.extract(r"^(\S+) is").cast(pl.Float64, strict=False)
+    percent = value.is_between(0, 100) & pl.col("missing").str.contains(r"\[0.0, 1.0\]")
     return rows.group_by("task", "metric").agg(
-        pl.lit("error").first().alias("severity"),
+        # a percentage is another unit, which proves nothing against the numbers
+        pl.when(percent.all()).then(pl.lit("warning")).otherwise(pl.lit("error")).alias("severity"),
         pl.len().cast(pl.Int64).alias("count"),
         pl.format(
             "{} and is left out; a percentage? then scale it with --columns value='NAME*0.01'",
@@ -34,28 +41,191 @@ def out_of_bounds(evidence: Evidence) -> pl.DataFrame:
 def exact_zeros(evidence: Evidence) -> pl.DataFrame:
     """Values of exactly 0 where a smaller, no longer trained model of the family scores."""
     rising = [m for m in evidence.estimates["metric"].unique() if _better_when_higher(m)]
-    compute = pl.coalesce("flops", "params")
     rows = evidence.estimates.filter(
-        pl.col("value").is_not_null(), compute.is_not_null(), pl.col("metric").is_in(rising)
-    ).sort(compute)
-    before = pl.col("value").cum_max().shift(1).over("family", "regime", "task", "metric")
-    dropped = rows.with_columns(before=before).filter(
-        pl.col("value") == 0, pl.col("before") > CLEARLY_ABOVE
+        pl.col("value").is_not_null(),
+        pl.col("params").is_not_null(),
+        pl.col("metric").is_in(rising),
     )
-    found = dropped.group_by("family", "task", "metric").agg(
+    series = ["family", "regime", "task", "metric"]
+    zeros = _beside_no_larger(
+        rows.filter(pl.col("value") == 0), rows.filter(pl.col("value") > CLEARLY_ABOVE), series
+    )
+    best = zeros.group_by(*series, "model").agg(pl.col("other").max())
+    found = best.group_by("family", "task", "metric").agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.format(
             "{}: exactly 0 although a model with less compute scores {}",
             pl.col("model").sort().head(5).str.join(", "),
-            pl.col("before").max().round(3),
+            pl.col("other").max().round(3),
         ).alias("message"),
     )
     return found.drop("family").with_columns(severity=pl.lit("warning"))
 
 
+def _beside_no_larger(odd: pl.DataFrame, others: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Odd rows beside each other row of a model that is no larger and was trained no longer.
+
+    Compute alone would not do: a large model after a few steps has spent more than a small
+    one at its end, and knows less.
+
+    Returns:
+        The pairs: columns of `odd`, and the other's value in `other`.
+    """
+    trained = pl.coalesce("tokens", pl.col("flops") / (6 * pl.col("params")))
+    sides = others.select(
+        *key, pl.col("model").alias("name"), pl.col("params").alias("size"),
+        trained.alias("seen"), pl.col("value").alias("other"),
+    )  # fmt: skip
+    pairs = odd.join(sides, on=key, how="inner", nulls_equal=True)
+    no_longer = (pl.col("seen") <= trained) | (pl.col("seen").is_null() & trained.is_null())
+    smaller = (pl.col("size") <= pl.col("params")) & (pl.col("name") != pl.col("model"))
+    return pairs.filter(smaller, no_longer)
+
+
 def _better_when_higher(name: str) -> bool:
     metric = find(name)
     return metric is not None and metric.better == "higher"
+
+
+@screen_for(
+    "Is a task at exactly 0 for every size of a family, with a standard error of 0?",
+    "lm-evaluation-harness issue 443: LLaMA 7B and 13B at exactly 0 on all arithmetic",
+)
+def zero_families(evidence: Evidence) -> pl.DataFrame:
+    """Tasks at exactly 0 for all sizes of a family, which is an error where others score.
+
+    Conclusive where a model of another family with no more compute clearly scores in the
+    same regime: then the task can be done, and these models' answers were not seen.
+    """
+    rising = [m for m in evidence.estimates["metric"].unique() if _better_when_higher(m)]
+    rows = evidence.estimates.filter(
+        pl.col("metric").is_in(rising), pl.col("value").is_not_null(),
+        pl.col("family").is_not_null(), (pl.col("chance") == 0) | pl.col("chance").is_null(),
+    )  # fmt: skip
+    groups = rows.group_by("family", "regime", "task", "metric").agg(
+        pl.col("value").abs().max().alias("best"),
+        pl.col("params").n_unique().alias("sizes"),
+        pl.col("items").min(),
+        pl.col("flops").max(),
+        pl.col("model").sort().head(5).str.join(", ").alias("models"),
+        pl.len().cast(pl.Int64).alias("count"),
+    )
+    zeros = groups.filter(
+        pl.col("best") == 0,
+        pl.col("sizes") > 1,
+        # without items a standard error of 0 was stated, which proves none
+        pl.col("items").fill_null(LEAST_ITEMS) >= LEAST_ITEMS,
+    )
+    scoring = rows.filter(pl.col("value") > CLEARLY_ABOVE, pl.col("flops").is_not_null())
+    key = ["task", "metric", "regime"]
+    others = scoring.select(*key, pl.col("flops").alias("spent"), pl.col("value").alias("reached"))
+    others = others.sort("spent").unique(key, keep="first", maintain_order=True)
+    found = zeros.join(others, on=key, how="left", nulls_equal=True)
+    sure = (pl.col("spent") <= pl.col("flops")).fill_null(False)
+    found = found.with_columns(sure=sure)
+    certain = found.filter("sure").select(
+        pl.lit("error").alias("severity"),
+        "task",
+        "metric",
+        "count",
+        pl.format(
+            "all sizes of {} ({}) are at exactly 0, although a model with less compute scores {}: "
+            "a prompt, a tokenizer or a parser that never fits does this; look at the outputs",
+            "family",
+            "models",
+            pl.col("reached").round(3),
+        ).alias("message"),
+    )
+    return pl.concat([certain, _doubtful_zeros(found.filter(~pl.col("sure")))])
+
+
+def _doubtful_zeros(found: pl.DataFrame) -> pl.DataFrame:
+    """One finding per family and metric: tasks may also just be too hard."""
+    groups = found.group_by("family", "regime", "metric").agg(
+        pl.col("count").sum(),
+        pl.when(pl.len() == 1).then(pl.col("task").first()).alias("task"),
+        pl.col("task").n_unique().alias("tasks"),
+        names("task").alias("names"),
+        pl.col("models").first(),
+    )
+    return groups.select(
+        pl.lit("warning").alias("severity"),
+        "task",
+        "metric",
+        "count",
+        pl.format(
+            "all sizes of {} ({}) are at exactly 0 on {} tasks: {}; too hard, or a prompt, a "
+            "tokenizer or a parser that never fits: look at the outputs",
+            "family",
+            "models",
+            "tasks",
+            "names",
+        ).alias("message"),
+    )
+
+
+@screen_for(
+    "Is a perplexity worse than guessing any token?",
+    "lm_eval_families: LLaMA 13B at 1.3e6 on LAMBADA; Pythia 12B at 6e8 at step 8",
+)
+def absurd_perplexities(evidence: Evidence) -> pl.DataFrame:
+    """Perplexities above a million; an error where a model with less compute has a usual one."""
+    named = [
+        name
+        for name in evidence.estimates["metric"].unique()
+        if (metric := find(name)) is not None and metric.link == "perplexity"
+    ]
+    rows = evidence.estimates.filter(pl.col("metric").is_in(named), pl.col("value").is_not_null())
+    odd = rows.filter(pl.col("value") > ABSURD)
+    usual = rows.filter(pl.col("value") < ABSURD)
+    key = ["task", "metric", "regime"]
+    least = (
+        _beside_no_larger(odd, usual, key)
+        .group_by("model", *key)
+        .agg(pl.col("other").min().alias("least"))
+    )
+    odd = odd.join(least, on=["model", *key], how="left", nulls_equal=True)
+    sure = (pl.col("least") * MUCH_BETTER < pl.col("value")).fill_null(False)
+    odd = odd.with_columns(sure=sure)
+    certain = odd.filter("sure").group_by("metric", pl.col("task")).agg(*_perplexities())
+    doubtful = (
+        odd.filter(~pl.col("sure"))
+        .group_by("metric")
+        .agg(
+            pl.when(pl.col("task").n_unique() == 1).then(pl.col("task").first()).alias("task"),
+            *_perplexities(),
+        )
+    )
+    return pl.concat(
+        [
+            _perplexity_findings(certain, "error", "although a model with less compute has {}"),
+            _perplexity_findings(doubtful, "warning", "untrained, or a wrong prompt or tokenizer"),
+        ]
+    )
+
+
+def _perplexities() -> tuple[pl.Expr, ...]:
+    return (
+        pl.len().cast(pl.Int64).alias("count"),
+        pl.col("value").max(),
+        pl.col("least").min(),
+        names("model").alias("models"),
+    )
+
+
+def _perplexity_findings(found: pl.DataFrame, severity: str, reason: str) -> pl.DataFrame:
+    messages = [
+        f"perplexities up to {value:.2g}, worse than guessing any token of a vocabulary, "
+        f"{reason.format(f'{least:.3g}' if least else '')}: {models}"
+        for value, least, models in found.select("value", "least", "models").iter_rows()
+    ]
+    return found.select(
+        pl.lit(severity).alias("severity"),
+        "task",
+        "metric",
+        "count",
+        pl.Series("message", messages, dtype=pl.String),
+    )
 
 
 @screen_for(

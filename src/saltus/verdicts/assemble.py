@@ -184,7 +184,8 @@ def _coarse(rows: pl.DataFrame, name: str) -> bool:
 def _present(rows: pl.DataFrame) -> dict[str, Metric | None]:
     """Names of the metrics that have a value, with the facts of those that are known."""
     names = rows.filter(pl.col("value").is_not_null())["metric"].unique().sort().to_list()
-    return {name: find(name) for name in names}
+    facts = {name: find(name) for name in names}
+    return {name: entry for name, entry in facts.items() if entry is None or entry.judged}
 
 
 def _facts(name: str) -> Metric:

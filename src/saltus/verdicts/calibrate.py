@@ -41,9 +41,9 @@ POSSIBLE = ("BREAK", "METRIC_ARTEFACT", "INCONCLUSIVE", "GRADUAL", "NO_EVIDENCE"
 MODES = ("U", "K")
 METRICS_OF = {
     "token_error": ("exact_match", "token_error_rate"),
-    "choice_probability": ("accuracy", "correct_choice_probability"),
+    "choice_probability": ("multiple_choice_grade", "correct_choice_probability"),
 }
-HINGE = "iii_flatrise"
+HINGES = ("iii_flatrise", "ii_break")
 
 
 class Cell(NamedTuple):
@@ -103,7 +103,7 @@ def calibrate(
 def coverage(
     rng: np.random.Generator,
     *,
-    world: str = HINGE,
+    worlds: Sequence[str] = HINGES,
     scales: Sequence[int] = (8, 12, 24),
     items: Sequence[int] = (200, 1000),
     taus: Sequence[float] = (0.05,),
@@ -117,7 +117,7 @@ def coverage(
 
     Args:
         rng: its next four words are the seed.
-        world: one with a threshold.
+        worlds: names in `WORLDS`, with a threshold.
         scales: numbers of scales S.
         items: numbers of items n.
         taus: model noise.
@@ -131,6 +131,7 @@ def coverage(
     seed = tuple(seed_words(rng))
     cells = [
         Cell(WORLDS[world].name, *sizes, replicates, 0, seed)
+        for world in worlds
         for sizes in product(scales, items, taus)
     ]
     return _with_rates(pl.DataFrame(list(_spread(_coverage_row, cells, workers))), "covered")

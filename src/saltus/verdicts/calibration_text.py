@@ -10,7 +10,22 @@ import polars as pl
 from saltus.verdicts.calibrate import MODES, POSSIBLE
 
 SHORT = {"METRIC_ARTEFACT": "ARTEFACT", "INCONCLUSIVE": "INCONCL.", "NO_EVIDENCE": "NO_EV."}
-TRUTHS = {"smooth": "smooth", "break": "true break", "none": "no change with scale"}
+TRUTHS = {"smooth": "smooth", "break": "broken", "none": "unchanging"}
+
+ERROR_BARS = (
+    (("BREAK",), "smooth", "<=", ".05"),
+    (("BREAK", "METRIC_ARTEFACT"), "none", "<=", ".01"),
+    (("METRIC_ARTEFACT",), "break", "<=", ".03"),
+    (("NO_EVIDENCE",), "none", ">=", ".92"),
+)
+POWER_BARS = (  # world, mode, only at the largest number of scales, bar
+    ("iii_step", "K", False, ".87"),
+    ("ii_break", "K", False, ".70"),
+    ("iii_flatrise", "K", False, ".33"),
+    ("ii_break", "U", True, ".80"),
+    ("iii_flatrise", "U", True, ".47"),
+    ("iii_step", "U", True, ".70"),
+)
 
 INTRODUCTION = """\
 # Calibration: how often the verdict is wrong
@@ -38,6 +53,8 @@ def markdown(
         INTRODUCTION,
         f"Made by `{command}`.\n" if command else "",
         _design(table),
+        "## What must hold\n",
+        _bars(table, covered),
         "## Verdicts by world\n",
         *(_by_world(table, noise) for noise in MODES),
         "## By truth\n",
@@ -57,16 +74,64 @@ def _design(table: pl.DataFrame) -> str:
         name: ", ".join(map(str, table[name].unique().sort().to_list()))
         for name in ("scales", "items", "tau")
     }
-    replicates = table["replicates"].max()
+    replicates, audits = int(table["replicates"][0]), int(table["count"].sum())
     share = table.filter(noise=MODES[0]).group_by("truth").agg(_share("apparent"))
     seen = dict(share.iter_rows())
     return (
-        f"S in {{{values['scales']}}}, n in {{{values['items']}}}, tau in {{{values['tau']}}}, "
-        f"{replicates} families per cell, {table['count'].sum()} audits in all. The pattern "
-        "that is called emergence (absent in small models, present in the largest) shows in "
+        f"S in {{{values['scales']}}}, n in {{{values['items']}}}, tau in {{{values['tau']}}},\n"
+        f"{replicates} families per cell, {audits} audits in all.\n\n"
+        "The pattern that is called emergence (absent in small models, present in the largest)\n"
+        "shows in "
         + ", ".join(f"{seen[truth]:.3f} of the {name} families" for truth, name in _truths(seen))
         + ".\n"
     )
+
+
+def _bars(table: pl.DataFrame, covered: pl.DataFrame | None) -> str:
+    """The bars that the procedure was built to, each with the rate of its worst world."""
+    rows = [
+        [
+            f"{' or '.join(SHORT.get(name, name) for name in verdicts)} given {TRUTHS[truth]}",
+            noise,
+            f"{sense} {bar}",
+            _extreme(table.filter(truth=truth, noise=noise), verdicts, sense),
+        ]
+        for verdicts, truth, sense, bar in ERROR_BARS
+        for noise in MODES
+    ]
+    rows += [
+        [f"BREAK given {world}{where}", noise, f">= {bar}", _extreme(part, ("BREAK",), ">=")]
+        for world, noise, largest, bar in POWER_BARS
+        for where, part in [_power_part(table, world, noise, largest)]
+    ]
+    if covered is not None and covered.height:
+        least = covered.sort("rate").row(0, named=True)
+        rate = _rate(least["covered"], least["replicates"])
+        rows.append(["coverage of the threshold", "U", ">= .90", f"{rate} {least['world']}"])
+    shown = [row for row in rows if row[-1]]
+    return _table(["bar, for every world", "mode", "bar", "worst world"], shown)
+
+
+def _power_part(
+    table: pl.DataFrame, world: str, noise: str, largest: bool
+) -> tuple[str, pl.DataFrame]:
+    """The audits of one world, all or those with the most scales, and how to say which."""
+    part = table.filter(world=world, noise=noise)
+    if not largest:
+        return "", part
+    most = max(table["scales"].to_list())
+    return f", S={most}", part.filter(scales=most)
+
+
+def _extreme(table: pl.DataFrame, verdicts: Sequence[str], sense: str) -> str:
+    """The rate of the world that is nearest to breaking the bar, or nothing without one."""
+    wanted = pl.col("count").filter(pl.col("verdict").is_in(verdicts)).sum().alias("hits")
+    worlds = table.group_by("world").agg(wanted, pl.col("count").sum().alias("audits"))
+    if worlds.is_empty():
+        return ""
+    order = worlds.sort(pl.col("hits") / pl.col("audits"), "world", descending=sense == "<=")
+    world, hits, audits = order.row(0)
+    return f"{_rate(hits, audits)} {world}"
 
 
 def _truths(present: Iterable[str]) -> list[tuple[str, str]]:
@@ -81,9 +146,8 @@ def _by_world(table: pl.DataFrame, noise: str) -> str:
     head = ["world", "truth", *(SHORT.get(name, name) for name in POSSIBLE), "audits"]
     rows = []
     for (world, truth), part in _groups(table.filter(noise=noise), "world", "truth"):
-        audits = part["count"].sum()
-        cells = [_rate(part.filter(verdict=name)["count"].sum(), audits) for name in POSSIBLE]
-        rows.append([world, truth, *cells, str(audits)])
+        cells = [_given(part, name) for name in POSSIBLE]
+        rows.append([world, truth, *cells, str(part["count"].sum())])
     return f"Mode {noise}:\n\n" + _table(head, rows)
 
 
@@ -91,9 +155,8 @@ def _by_truth(table: pl.DataFrame) -> str:
     head = ["truth", "mode", *(SHORT.get(name, name) for name in POSSIBLE), "audits"]
     rows = []
     for (truth, noise), part in _groups(table, "truth", "noise"):
-        audits = part["count"].sum()
-        cells = [_rate(part.filter(verdict=name)["count"].sum(), audits) for name in POSSIBLE]
-        rows.append([TRUTHS[truth], noise, *cells, str(audits)])
+        cells = [_given(part, name) for name in POSSIBLE]
+        rows.append([TRUTHS[truth], noise, *cells, str(part["count"].sum())])
     return _table(head, rows)
 
 
@@ -114,7 +177,11 @@ def _by_size(table: pl.DataFrame, column: str, symbol: str) -> str:
         )
     ]  # fmt: skip
     rows = [
-        [name, noise, *(_at(part.filter(noise=noise), column, size, verdict) for size in sizes)]
+        [
+            name,
+            noise,
+            *(_given(part.filter(pl.col(column) == size, noise=noise), verdict) for size in sizes),
+        ]
         for name, part, verdict in lines
         if part.height
         for noise in MODES
@@ -122,9 +189,9 @@ def _by_size(table: pl.DataFrame, column: str, symbol: str) -> str:
     return _table(head, rows)
 
 
-def _at(part: pl.DataFrame, column: str, size: object, verdict: str) -> str:
-    here = part.filter(pl.col(column) == size)
-    return _rate(here.filter(verdict=verdict)["count"].sum(), here["count"].sum())
+def _given(part: pl.DataFrame, verdict: str) -> str:
+    """How often these audits end in a verdict."""
+    return _rate(int(part.filter(verdict=verdict)["count"].sum()), int(part["count"].sum()))
 
 
 def _worst(table: pl.DataFrame) -> str:

@@ -36,4 +36,22 @@ def flag(verdicts: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
     columns = [
         pl.when(hit).then(value).otherwise(name).alias(name) for name, value in changes.items()
     ]
-    return conform(flagged.with_columns(columns).drop("screen", "message"), Verdicts)
+    judged = flagged.with_columns(columns).drop("screen", "message")
+    return conform(_with_doubts(judged, findings), Verdicts)
+
+
+def _with_doubts(verdicts: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
+    """The sentence of a BREAK names what screens suspect about its task and metric."""
+    doubts = findings.filter(pl.col("severity") == "warning", pl.col("task").is_not_null())
+    doubts = doubts.select("task", pl.col("metric").alias("about"), "message")
+    rows = verdicts.with_row_index("row").join(doubts, on="task", how="inner")
+    named = rows.filter(pl.col("about").is_null() | (pl.col("about") == pl.col("metric")))
+    texts = named.group_by("row").agg(
+        pl.col("message").unique().sort().str.join("; ").alias("doubt")
+    )
+    joined = verdicts.with_row_index("row").join(texts, on="row", how="left", maintain_order="left")
+    doubtful = (pl.col("verdict") == "BREAK") & pl.col("doubt").is_not_null()
+    sentence = pl.format("{} Not yet explained: {}.", "sentence", "doubt")
+    return joined.with_columns(
+        pl.when(doubtful).then(sentence).otherwise("sentence").alias("sentence")
+    ).drop("row", "doubt")

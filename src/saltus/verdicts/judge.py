@@ -2,15 +2,16 @@
 
 Every series draws from its own generator, keyed by its family, regime, task, axis, slice
 and metrics, so its verdict depends on the seed and on itself alone, not on the order or the
-company of the others. In a batch a BREAK headline still needs a p_break adjusted for the
-number of audits (Benjamini-Yekutieli), which the report does.
+company of the others. Only `p_break_adjusted`, and the words about it, depend on the company:
+among many tests some breaks appear by chance, so a headline needs p_break <= .05 after
+Benjamini and Yekutieli's correction for all tests of the batch (science.md 4.3 iii).
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,15 +19,26 @@ import polars as pl
 from saltus.curves.broken import broken_family
 from saltus.curves.fit import Fit, fit, fit_best
 from saltus.curves.smooth import smooth_families
+from saltus.estimates.multiplicity import benjamini_yekutieli
 from saltus.tables import Fits, Verdicts, conform, schema
-from saltus.verdicts.evidence import Evidence, gather, gather_inverse
+from saltus.verdicts.breaks import ENOUGH, refined_p_break
+from saltus.verdicts.evidence import P_BREAK, Evidence, gather, gather_inverse
 from saltus.verdicts.measured import Measured, knows_chance, partner_points, rate_points
-from saltus.verdicts.rule import P_FALL, Ruling, rule
-from saltus.verdicts.sentences import raw, sentence, settle
-from saltus.verdicts.series import Series
+from saltus.verdicts.rule import BREAKS, LEVEL, P_FALL, Ruling, rule
+from saltus.verdicts.sentences import Batch, raw, sentence, settle
+from saltus.verdicts.series import FloatArray, Series
 
 SEED_WORDS = 4
 LARGEST_COUNT = 2**53
+MOST_DRAWS = 99_999
+
+
+class Judged(NamedTuple):
+    """A series with its evidence and what the rule made of it."""
+
+    series: Series
+    evidence: Evidence
+    ruling: Ruling
 
 
 def judge(
@@ -44,7 +56,9 @@ def judge(
         Table `Verdicts`.
     """
     seed = seed_words(rng)
-    rows = [row for one in series for row in _rows(one, seed, resamples)]
+    judged = [found for one in series for found in _judge(one, seed, resamples)]
+    batches = _batches(judged, seed, resamples)
+    rows = [_row(found, batch) for found, batch in zip(judged, batches, strict=True)]
     return conform(pl.DataFrame(rows, schema=schema(Verdicts)), Verdicts)
 
 
@@ -77,20 +91,62 @@ def generator(series: Series, seed: Sequence[int], purpose: str) -> np.random.Ge
     return np.random.default_rng([*seed, zlib.crc32(repr(key).encode())])
 
 
-def _rows(series: Series, seed: Sequence[int], resamples: int) -> Iterator[dict[str, Any]]:
+def _judge(series: Series, seed: Sequence[int], resamples: int) -> Iterator[Judged]:
     evidence = gather(series, generator(series, seed, "forward"), resamples)
     ruling = rule(evidence)
-    yield _row(series, evidence, ruling)
-    if ruling.verdict not in ("BREAK", "LOSS_THRESHOLD") and _falls(evidence):
+    yield Judged(series, evidence, ruling)
+    if ruling.verdict not in BREAKS and _falls(evidence):
         turned = gather_inverse(series, generator(series, seed, "inverse"), resamples)
-        yield _row(series, turned, rule(turned))
+        yield Judged(series, turned, rule(turned))
+
+
+def _batches(judged: Sequence[Judged], seed: Sequence[int], resamples: int) -> list[Batch | None]:
+    """Every p_break adjusted for all of them; None where there is none, or on inverse rows.
+
+    An adjusted p is never below the p itself.
+    """
+    plain = np.array([_tested(found) for found in judged], dtype=np.float64)
+    adjusted = np.fmax(plain, benjamini_yekutieli(_refined(plain, judged, seed, resamples)))
+    tests = int(np.count_nonzero(np.isfinite(plain)))
+    return [Batch(float(p), tests) if np.isfinite(p) else None for p in adjusted]
+
+
+def _refined(
+    plain: FloatArray, judged: Sequence[Judged], seed: Sequence[int], resamples: int
+) -> FloatArray:
+    """Small p-values from as many draws as the correction for their number asks for.
+
+    The smallest p of R draws, 1 / (1 + R), would let no break survive among many tests. So
+    those that do not survive, and whose draws are too few to tell, are drawn again, four
+    times as often each time.
+    """
+    fine, drawn = plain.copy(), np.full(plain.size, resamples)
+    draws = resamples
+    while draws < MOST_DRAWS:
+        lost = (plain <= P_BREAK) & (benjamini_yekutieli(fine) > LEVEL)
+        unclear = np.flatnonzero(lost & (fine * (1 + drawn) < 1 + ENOUGH)).tolist()
+        if not unclear:
+            break
+        draws = min(MOST_DRAWS, 4 * draws)
+        for index in unclear:
+            series, evidence, _ = judged[index]
+            rng = generator(series, seed, "refined")
+            fine[index] = refined_p_break(evidence.points, rng, draws)
+            drawn[index] = draws
+    return fine
+
+
+def _tested(found: Judged) -> float:
+    p_break = found.evidence.p_break
+    return np.nan if p_break is None or found.evidence.inverse else p_break
 
 
 def _falls(evidence: Evidence) -> bool:
     return evidence.change is not None and 1.0 - evidence.change.p_value < P_FALL
 
 
-def _row(series: Series, evidence: Evidence, ruling: Ruling) -> dict[str, Any]:
+def _row(judged: Judged, batch: Batch | None) -> dict[str, Any]:
+    series, evidence, ruling = judged
     return {
         "family": series.family,
         "regime": series.regime,
@@ -99,8 +155,8 @@ def _row(series: Series, evidence: Evidence, ruling: Ruling) -> dict[str, Any]:
         "slice": series.slice,
         "verdict": ruling.verdict,
         "reason": ruling.reason,
-        "sentence": sentence(evidence, ruling),
-        "settle": settle(evidence, ruling),
+        "sentence": sentence(evidence, ruling, batch),
+        "settle": settle(evidence, ruling, batch),
         "metric": series.metric,
         "partner": series.partner,
         "scales": evidence.points.scales,
@@ -108,6 +164,7 @@ def _row(series: Series, evidence: Evidence, ruling: Ruling) -> dict[str, Any]:
         "chance": series.chance if knows_chance(series) else None,
         "noise": "K" if evidence.points.known else "U",
         "tau": series.tau if evidence.points.known else None,
+        "p_break_adjusted": batch.p_adjusted if batch else None,
         **_numbers(evidence),
         **_threshold(evidence),
     }

@@ -27,6 +27,7 @@ LEVEL = 0.05
 P_SUB = 0.025
 P_SMOOTH = 0.20
 P_FALL = 0.025
+BREAKS = ("BREAK", "LOSS_THRESHOLD")
 
 VERDICTS: Mapping[str, str] = {
     "BREAK": "real: the jump persists under a continuous metric and is not extrapolated",

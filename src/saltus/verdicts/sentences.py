@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from saltus.verdicts.below_resolution import ALPHA
 from saltus.verdicts.evidence import Evidence
 from saltus.verdicts.measured import Measured
-from saltus.verdicts.rule import Ruling
+from saltus.verdicts.rule import BREAKS, LEVEL, Ruling
 
 UNITS: Mapping[str, str] = {
     "params": "parameters",
@@ -62,10 +63,39 @@ def raw_text(place: float, axis: str) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
-def sentence(evidence: Evidence, ruling: Ruling) -> str:
-    """The verdict and its main evidence in plain words."""
+class Batch(NamedTuple):
+    """The break test of one series among all those of its batch.
+
+    Args:
+        p_adjusted: p_break adjusted by Benjamini and Yekutieli.
+        tests: break tests in the batch.
+    """
+
+    p_adjusted: float
+    tests: int
+
+    @property
+    def survives(self) -> bool:
+        """Whether a break may be a headline."""
+        return self.p_adjusted <= LEVEL
+
+
+def sentence(evidence: Evidence, ruling: Ruling, batch: Batch | None = None) -> str:
+    """The verdict and its main evidence in plain words.
+
+    Args:
+        evidence: what was measured.
+        ruling: what the rule made of it.
+        batch: its break test among the others; None: it stands alone.
+    """
     key = ruling.reason or ruling.verdict
     body = _inverse(evidence, ruling) if evidence.inverse else SENTENCES[key](evidence)
+    if batch and ruling.verdict in BREAKS and not batch.survives:
+        adjusted = equals("adjusted p", batch.p_adjusted)
+        body += (
+            f" Among {batch.tests:,} break tests of this batch it does not survive the "
+            f"correction for their number ({adjusted})."
+        )
     count = evidence.dropped
     if not count:
         return body
@@ -73,9 +103,13 @@ def sentence(evidence: Evidence, ruling: Ruling) -> str:
     return f"{body} ({count} {many} left out.)"
 
 
-def settle(evidence: Evidence, ruling: Ruling) -> str | None:
+def settle(evidence: Evidence, ruling: Ruling, batch: Batch | None = None) -> str | None:
     """What would settle it, or None where nothing is open."""
     key = ruling.reason or ruling.verdict
+    if batch and ruling.verdict in BREAKS and not batch.survives:
+        return (
+            f"a repetition of this one test on new answers or models, or {_more_scales(evidence)}"
+        )
     hint = SETTLES.get(key)
     return hint(evidence) if hint and not evidence.inverse else None
 

@@ -19,6 +19,7 @@ from saltus.estimates.association import LabelTest, OddsRatio, label_permutation
 from saltus.estimates.emergence import emergence
 from saltus.estimates.multiplicity import benjamini_hochberg, benjamini_yekutieli, holm
 from saltus.estimates.nulls import binomial_null, gaussian_null, permutation_null
+from saltus.metrics.measure import class_of
 from saltus.metrics.metric import find
 
 FloatArray = NDArray[np.float64]
@@ -26,9 +27,6 @@ FloatArray = NDArray[np.float64]
 KEY = ["family", "regime", "task", "metric"]
 CUTS = (5.0, 10.0, 25.0, 100.0)
 LEVEL = 0.05
-# Continuous or graded, but far from linear in the token error: nonlinearity above .3 when
-# simulated with independent errors (bleu goes as about (1 - e)^2.5).
-NONLINEAR = frozenset({"bleu"})
 LISTS = ("values", "successes", "items_at", "variances")
 
 
@@ -166,13 +164,7 @@ def _facts(names: list[str]) -> pl.DataFrame:
             "metric": names,
             "sign": [-1.0 if entry and entry.better == "lower" else 1.0 for entry in entries],
             "binary": [bool(entry and entry.binary) for entry in entries],
-            "class": [
-                None if entry is None
-                else "nonlinear" if entry.name in NONLINEAR
-                else "linear" if entry.reaction == "continuous"
-                else "thresholded"
-                for entry in entries
-            ],
+            "class": [class_of(entry) for entry in entries],
         },
         schema={"metric": pl.String, "sign": pl.Float64, "binary": pl.Boolean, "class": pl.String},
     )  # fmt: skip

@@ -1,0 +1,152 @@
+"""OLMES folders: `task-000-<task>-metrics.json` and `-predictions.jsonl` side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from saltus.errors import ReadError
+from saltus.readers.facts import find_model
+from saltus.readers.files import decode, document
+from saltus.readers.reader import Batch, Faults, Head, Options, reader
+from saltus.readers.records import Row, Rows, line_records, model_row, number, texts
+
+_NAME = re.compile(r"^task-\d+-(?P<task>.+)-(?:metrics\.json|predictions\.jsonl)(?:\.gz)?$")
+_STEP = re.compile(r"step[_-]?(\d+)")
+
+
+class Metrics(msgspec.Struct):
+    """A `-metrics.json` file."""
+
+    metrics: dict[str, Any]
+    task_name: str | None = None
+    num_instances: int | None = None
+    model_config: dict[str, Any] = {}
+    task_config: dict[str, Any] = {}
+
+
+class Output(msgspec.Struct):
+    """What a model said of one choice, or the text that it wrote."""
+
+    sum_logits: float | None = None
+    num_tokens: int | None = None
+    num_bytes: int | None = None
+    continuation: str | None = None
+
+
+class Prediction(msgspec.Struct):
+    """One line of a `-predictions.jsonl` file."""
+
+    doc_id: int | str
+    native_id: int | str | None = None
+    metrics: dict[str, Any] = {}
+    model_output: list[Output] = []
+    label: Any = None
+
+
+_METRICS = msgspec.json.Decoder(Metrics)
+_PREDICTION = msgspec.json.Decoder(Prediction)
+
+
+def _is_metrics(head: Head) -> bool:
+    return {"task_name", "metrics", "num_instances"} <= head.keys
+
+
+def _is_predictions(head: Head) -> bool:
+    return {"doc_id", "metrics", "model_output"} <= head.keys
+
+
+def _task(path: Path, options: Options, stated: str | None) -> str:
+    named = _NAME.match(path.name)
+    task = options.task or stated or (named["task"] if named else None)
+    if task is None:
+        raise ReadError("nothing names the task; use --task NAME", path)
+    return task
+
+
+def _model(path: Path, options: Options, found: Metrics | None) -> Row:
+    """The model that the metrics file states, or a folder that is a known model's name."""
+    config = found.model_config if found else {}
+    shots = found.task_config.get("num_shots") if found else None
+    regime = f"{shots}-shot" if isinstance(shots, int) else None
+    stated = config.get("model")
+    revision = config.get("revision")
+    step = _STEP.search(revision) if isinstance(revision, str) else None
+    folders = [parent.name for parent in list(path.absolute().parents)[:3]]
+    folder = next((name for name in folders if name and find_model(name)), None)
+    name = options.model or (stated if isinstance(stated, str) else None) or folder
+    if name is None:
+        what = "no metrics file beside it names the model, and no folder does; say NAME=PATH"
+        raise ReadError(what, path)
+    return model_row(name, regime=regime, step=int(step.group(1)) if step else None)
+
+
+@reader(sniff=_is_metrics, source="OLMES, task-<n>-<task>-metrics.json")
+def olmes_metrics(path: Path, options: Options) -> Iterator[Batch]:
+    """Means of one task.
+
+    Raises:
+        ReadError: not such a file, or one that names neither model nor task.
+    """
+    found: Metrics = decode(_METRICS, document(path), path)
+    rows = Rows()
+    place = {
+        "model": rows.add(_model(path, options, found), 0),
+        "task": _task(path, options, found.task_name),
+        "items": found.num_instances,
+        "source": path.name,
+    }
+    rows.reported = [
+        {**place, "metric": metric, "value": value}
+        for metric, stated in found.metrics.items()
+        if (value := number(stated)) is not None
+    ]
+    yield rows.batch()
+
+
+@reader(sniff=_is_predictions, source="OLMES, task-<n>-<task>-predictions.jsonl")
+def olmes_predictions(path: Path, options: Options) -> Iterator[Batch]:
+    """Choices with their log-probabilities, or generated text, and OLMES's own scores.
+
+    Raises:
+        ReadError: a line that is no prediction, or nothing names the model.
+    """
+    beside = path.with_name(path.name.replace("-predictions.jsonl", "-metrics.json"))
+    metrics = decode(_METRICS, document(beside), beside) if beside.is_file() else None
+    model = _model(path, options, metrics)
+    task = _task(path, options, metrics.task_name if metrics else None)
+    faults, rows = Faults(path, options.keep_going), Rows()
+    for line, size, found in line_records(path, _PREDICTION, options, faults):
+        item = found.native_id if found.native_id is not None else found.doc_id
+        place = {"model": rows.add(model, size), "task": task, "item": str(item)}
+        place["source"] = f"{path.name}:{line}"
+        if answer := _answer(found):
+            rows.responses.append({**place, **answer})
+        rows.reported += [
+            {**place, "metric": metric, "value": value}
+            for metric, stated in found.metrics.items()
+            if (value := number(stated)) is not None
+        ]
+        if rows.full:
+            yield rows.batch()
+    yield rows.batch()._replace(findings=faults.findings())
+
+
+def _answer(found: Prediction) -> Row:
+    outputs, label = found.model_output, found.label
+    logits = [number(output.sum_logits) for output in outputs]
+    if len(outputs) > 1 and type(label) is int and 0 <= label < len(outputs):
+        sizes = [output.num_bytes for output in outputs]
+        return {
+            "choice_logprobs": None if None in logits else logits,
+            "choice_bytes": None if None in sizes else sizes,
+            "target_index": label,
+            "chance": 1.0 / len(outputs),
+        }
+    if len(outputs) == 1 and outputs[0].continuation is not None:
+        return {"output": outputs[0].continuation, "targets": texts(label)}
+    return {}

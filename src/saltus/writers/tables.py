@@ -1,0 +1,76 @@
+"""The tables of a reading as writers see them: model by model, task by task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from saltus import store
+from saltus.readers.reader import Finding
+from saltus.tables import Models, Reported, Responses
+
+PER_ITEM = pl.col("item").is_not_null()
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read, on the disk; one task of one model at a time is in memory.
+
+    Args:
+        folder: where the tables lie.
+        library: the tool whose logs they are, or `unknown`.
+        seconds: when they were read, in seconds since 1970.
+    """
+
+    folder: Path
+    library: str
+    seconds: int
+
+    def models(self) -> Iterator[dict[str, Any]]:
+        """The models, each a row of the models table."""
+        yield from store.load(self.folder, Models).iter_rows(named=True)
+
+    def tasks(self, model: str) -> list[str]:
+        """The tasks that a model has answers or values of, sorted."""
+        of = pl.col("model") == model
+        names = [
+            store.scan(self.folder, table).filter(of).select("task").unique()
+            for table in (Responses, Reported)
+        ]
+        return pl.concat(names).unique().collect().to_series().sort().to_list()
+
+    def responses(self, model: str, task: str) -> pl.DataFrame:
+        """The answers of a model to a task."""
+        return self._some(store.scan(self.folder, Responses), model, task)
+
+    def scores(self, model: str, task: str) -> pl.DataFrame:
+        """The values that a file states of single items."""
+        return self._some(store.scan(self.folder, Reported).filter(PER_ITEM), model, task)
+
+    def aggregates(self, model: str, task: str) -> pl.DataFrame:
+        """The values that a file states of a whole task."""
+        return self._some(store.scan(self.folder, Reported).filter(~PER_ITEM), model, task)
+
+    @staticmethod
+    def _some(rows: pl.LazyFrame, model: str, task: str) -> pl.DataFrame:
+        return rows.filter(pl.col("model") == model, pl.col("task") == task).collect()
+
+
+Write = Callable[[Read, Path], Iterator[Finding]]
+"""Writes into a folder and tells what the format could not hold."""
+
+
+def file_name(text: str) -> str:
+    """A name that is one on every system: other characters become `_`."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_.") or "_"
+
+
+def split_metric(metric: str) -> tuple[str, str | None]:
+    """`metric,filter` as its parts; a metric without a filter has none."""
+    name, comma, filtered = metric.partition(",")
+    return name, filtered if comma else None
