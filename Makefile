@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean kernels kernels-equal kernels-asan fuzz
 
 demo: $(STAMP)
 	$(BIN)/saltus audit --example --out demo
@@ -21,8 +21,33 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+KERNELS := $(wildcard src/saltus/kernels/c/*.[ch])
+
+# The C extension again, after a change of its sources; `make test` builds it once.
+kernels: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+
+# Every score against the field's packages on 20,000 pairs; any difference fails. Minutes.
+kernels-equal: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python benchmarks/kernels_equal.py
+
+# A million inputs through every kernel under AddressSanitizer and UndefinedBehaviorSanitizer.
+kernels-asan: build/fuzz_kernels
+	build/fuzz_kernels 1000000
+
+build/fuzz_kernels: $(KERNELS) tests/fuzz/fuzz_kernels.c
+	mkdir -p build
+	$(CC) -std=c11 -g -O1 -Wall -Wextra -Werror -DSALTUS_EXACT \
+		-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+		tests/fuzz/fuzz_kernels.c $(filter-out %/module.c,$(filter %.c,$(KERNELS))) -lm -o $@
+
+# 10,000 damaged files through every reader: none may crash, hang or make a number up. Half an hour.
+fuzz: $(STAMP)
+	$(BIN)/python benchmarks/fuzz_readers.py --count 10000
+
 # Versions are pinned by constraints.txt: names and versions only.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev]"
 	@touch $@

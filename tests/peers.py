@@ -7,7 +7,11 @@ packages are the extra `bench`; `make kernels-equal` runs all of them on 20,000 
 from __future__ import annotations
 
 import importlib
+import re
+import string
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +29,7 @@ def largest(ours: Scores, theirs: Scores) -> float:
     return float(np.abs(ours - theirs).max(initial=0.0))
 
 
-def rouge(kernels: object, outputs: Texts, targets: Texts, stem: bool = False) -> float:
+def rouge(kernels: Any, outputs: Texts, targets: Texts, stem: bool = False) -> float:
     scorer = importlib.import_module("rouge_score.rouge_scorer")
     kinds = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
     theirs_of = scorer.RougeScorer(kinds, use_stemmer=stem)
@@ -39,11 +43,11 @@ def rouge(kernels: object, outputs: Texts, targets: Texts, stem: bool = False) -
     return largest(ours, theirs)
 
 
-def rouge_stemmed(kernels: object, outputs: Texts, targets: Texts) -> float:
+def rouge_stemmed(kernels: Any, outputs: Texts, targets: Texts) -> float:
     return rouge(kernels, outputs, targets, stem=True)
 
 
-def words_rapidfuzz(kernels: object, outputs: Texts, targets: Texts) -> float:
+def words_rapidfuzz(kernels: Any, outputs: Texts, targets: Texts) -> float:
     fuzz = importlib.import_module("rapidfuzz.distance")
     both = [(o.split(), t.split()) for o, t in zip(outputs, targets, strict=True)]
     edits = largest(
@@ -57,18 +61,20 @@ def words_rapidfuzz(kernels: object, outputs: Texts, targets: Texts) -> float:
     return max(edits, subsequence)
 
 
-def words_jiwer(kernels: object, outputs: Texts, targets: Texts) -> float:
+def words_jiwer(kernels: Any, outputs: Texts, targets: Texts) -> float:
     """jiwer parts words at blanks only and refuses an empty reference."""
     jiwer = importlib.import_module("jiwer")
-    both = [(" ".join(o.split()), " ".join(t.split())) for o, t in zip(outputs, targets, strict=True)]
+    both = [
+        (" ".join(o.split()), " ".join(t.split())) for o, t in zip(outputs, targets, strict=True)
+    ]
     both = [(o, t) for o, t in both if t]
     theirs = [jiwer.wer(t, o) for o, t in both]
     counts = kernels.word_edits([o for o, _ in both], [t for _, t in both])
     return largest(counts[:, 2] / counts[:, 1], theirs)
 
 
-def _sacrebleu() -> tuple[object, object]:
-    return importlib.import_module("sacrebleu"), importlib.import_module("sacrebleu.metrics")
+def _sacrebleu() -> Any:
+    return importlib.import_module("sacrebleu.metrics")
 
 
 def groups_of(outputs: Texts, targets: Texts) -> list[list[str]]:
@@ -76,8 +82,8 @@ def groups_of(outputs: Texts, targets: Texts) -> list[list[str]]:
     return [list(targets[max(0, k - k % 4) : k + 1]) for k in range(len(outputs))]
 
 
-def bleu(kernels: object, outputs: Texts, targets: Texts, tokenizer: Tokenizer) -> float:
-    sacrebleu, metrics = _sacrebleu()
+def bleu(kernels: Any, outputs: Texts, targets: Texts, tokenizer: Tokenizer) -> float:
+    metrics = _sacrebleu()
     ours_of = kernels.bleu
     one = metrics.BLEU(tokenize=tokenizer, effective_order=True)
     difference = 0.0
@@ -93,20 +99,20 @@ def bleu(kernels: object, outputs: Texts, targets: Texts, tokenizer: Tokenizer) 
     return difference
 
 
-def bleu_13a(kernels: object, outputs: Texts, targets: Texts) -> float:
+def bleu_13a(kernels: Any, outputs: Texts, targets: Texts) -> float:
     return bleu(kernels, outputs, targets, "13a")
 
 
-def bleu_intl(kernels: object, outputs: Texts, targets: Texts) -> float:
+def bleu_intl(kernels: Any, outputs: Texts, targets: Texts) -> float:
     return bleu(kernels, outputs, targets, "intl")
 
 
-def bleu_char(kernels: object, outputs: Texts, targets: Texts) -> float:
+def bleu_char(kernels: Any, outputs: Texts, targets: Texts) -> float:
     return bleu(kernels, outputs, targets, "char")
 
 
-def chrf(kernels: object, outputs: Texts, targets: Texts) -> float:
-    _, metrics = _sacrebleu()
+def chrf(kernels: Any, outputs: Texts, targets: Texts) -> float:
+    metrics = _sacrebleu()
     one = metrics.CHRF()
     theirs = [one.sentence_score(o, [t]).score for o, t in zip(outputs, targets, strict=True)]
     ours = ngrams.chrf_scores(ngrams.chrf_orders(kernels.chrf(outputs, targets)))
@@ -121,8 +127,8 @@ def chrf(kernels: object, outputs: Texts, targets: Texts) -> float:
     return difference
 
 
-def ter(kernels: object, outputs: Texts, targets: Texts) -> float:
-    _, metrics = _sacrebleu()
+def ter(kernels: Any, outputs: Texts, targets: Texts) -> float:
+    metrics = _sacrebleu()
     one = metrics.TER()
     theirs = [one.sentence_score(o, [t]) for o, t in zip(outputs, targets, strict=True)]
     counts: Counts = kernels.ter(outputs, targets)
@@ -133,11 +139,8 @@ def ter(kernels: object, outputs: Texts, targets: Texts) -> float:
     return max(edits, largest(rates, [s.score for s in theirs]), abs(whole - whole_of_them))
 
 
-def squad_script(kernels: object, outputs: Texts, targets: Texts) -> float:
+def squad_script(kernels: Any, outputs: Texts, targets: Texts) -> float:
     """The published script's formulas, written out here: it is no package."""
-    import re
-    import string
-    from collections import Counter
 
     def normal(text: str) -> str:
         bare = "".join(c for c in text.lower() if c not in set(string.punctuation))
@@ -159,7 +162,7 @@ def squad_script(kernels: object, outputs: Texts, targets: Texts) -> float:
     return max(exact, largest(squad.f1_scores(counts), [f1(o, t) for o, t in both]))
 
 
-COMPARISONS: dict[str, tuple[str, Callable[[object, Texts, Texts], float]]] = {
+COMPARISONS: dict[str, tuple[str, Callable[[Any, Texts, Texts], float]]] = {
     "ROUGE": ("rouge_score", rouge),
     "ROUGE, stemmed": ("rouge_score", rouge_stemmed),
     "word edits and subsequence": ("rapidfuzz", words_rapidfuzz),

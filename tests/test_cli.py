@@ -132,6 +132,14 @@ def test_a_seed_decides_the_bootstrap_and_is_recorded(audited: Path) -> None:
     assert pl.read_parquet(audited / "verdicts.parquet").equals(first)
 
 
+def test_pooled_noise_is_an_option_that_is_recorded(audited: Path) -> None:
+    assert run("judge", audited, "--pool-noise", *FAST).exit_code == 0
+    stage = json.loads((audited / "manifest.json").read_text())["stages"]["judge"]
+    assert stage["options"]["pool_noise"] is True
+    verdicts = pl.read_parquet(audited / "verdicts.parquet")
+    assert verdicts["noise"].to_list() == ["U"]  # one task is too few to pool
+
+
 def test_nothing_to_judge_is_status_2_and_says_why(tmp_path: Path) -> None:
     one = write(tmp_path / "one.csv", ["model,family,task,metric,value", "m,f,t,acc,0.5"])
     result = run("audit", one, "--out", tmp_path / "audit")

@@ -25,6 +25,7 @@ ONLY = {
     "vl_convert": {"report"},
     "click": {"cli"},
     "rich": {"cli"},
+    "zstandard": {"readers"},
 }
 
 
@@ -68,7 +69,17 @@ def test_only_the_command_line_prints(path: Path) -> None:
     assert "print" not in names or part_of(path) == "cli"
 
 
-HEAVY = {"numpy", "polars", "scipy", "altair", "rich", "msgspec", "rapidfuzz", "jinja2"}
+HEAVY = {
+    "numpy",
+    "polars",
+    "scipy",
+    "altair",
+    "rich",
+    "msgspec",
+    "rapidfuzz",
+    "jinja2",
+    "zstandard",
+}
 
 
 @pytest.mark.parametrize("code", ["import saltus", "import saltus.cli as c; c.main(['--help'])"])

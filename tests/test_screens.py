@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from saltus.estimates.recover import NOT_COUNTS
+from saltus.metrics.extract import EXTRACTED
 from saltus.screens.scores import _counts, _identical
 from saltus.screens.screen import SCREENS, Evidence, screen
 from saltus.tables import Estimates, Findings, Models, Reported, Responses, Verdicts, conform, empty
@@ -87,6 +88,7 @@ DIRTY: dict[str, dict[str, pl.DataFrame]] = {
     "exact_zeros": {"estimates": estimates(
         [{"model": f"m{size:g}", "params": size, "value": value}
          for size, value in ((1e8, 0.3), (1e9, 0.0))])},
+    "failed_extractions": {"estimates": sizes({1e8: 0.5, 1e9: 1.0}, metric=EXTRACTED)},
     "zero_families": {"estimates": sizes({1e8: 0.0, 1e9: 0.0})},
     "absurd_perplexities": {"estimates": sizes({1e8: 1.3e6}, metric="ppl")},
     "identical_scores": {"estimates": sizes(dict.fromkeys((1e7, 3e7, 1e8, 3e8, 1e9, 3e9), 0.37))},

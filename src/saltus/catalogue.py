@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from saltus.errors import UnknownNameError
 from saltus.tables import TABLES, columns
+
+if TYPE_CHECKING:
+    from saltus.readers.facts import KnownModel
 
 
 def _metrics() -> list[dict[str, object]]:
@@ -87,8 +93,12 @@ _KINDS = {
 }
 
 
-def metric_facts() -> pl.DataFrame:
-    """Every metric with all its facts and its measured class, a row each."""
+def metric_facts(names: Sequence[str] | None = None) -> pl.DataFrame:
+    """Metrics with all their facts and their measured class, a row each.
+
+    Raises:
+        UnknownNameError: a name that no metric has.
+    """
     from saltus.metrics.measure import measured
     from saltus.metrics.metric import METRICS
 
@@ -98,7 +108,7 @@ def metric_facts() -> pl.DataFrame:
                 "name": entry.name,
                 "class": found.kind if (found := measured(entry)) else None,
                 "nonlinearity": round(found.nonlinearity, 3) if found else None,
-                "jump": round(found.jump, 3) if found else None,
+                "jump": round(found.jump, 3) if found and found.jump == found.jump else None,
                 "discontinuous": found.discontinuous if found else None,
                 "simulated": found.design if found else None,
                 "reaction": entry.reaction,
@@ -114,10 +124,41 @@ def metric_facts() -> pl.DataFrame:
                 "source": entry.source,
                 "summary": entry.summary,
             }
-            for entry in METRICS
+            for entry in (METRICS if names is None else [METRICS[name] for name in names])
         ],
         infer_schema_length=None,
     )
+
+
+def models(names: Sequence[str] = ()) -> pl.DataFrame:
+    """What is published of models, a row each.
+
+    Args:
+        names: names as logs give them, or parts of a family's name; none for all models.
+
+    Raises:
+        UnknownNameError: a name that no model and no family has.
+    """
+    from saltus.readers.facts import find_model, known_models, published, with_flops
+
+    everyone = list({id(model): model for model in known_models().values()}.values())
+    chosen: list[KnownModel] = [] if names else everyone
+    for name in names:
+        found = find_model(name)
+        hits = [found] if found else [m for m in everyone if name.lower() in m.family.lower()]
+        if not hits:
+            known = {*(m.model for m in everyone), *(m.family for m in everyone)}
+            raise UnknownNameError("model or family", name, known)
+        chosen += [model for model in hits if model not in chosen]
+    facts = ("model", "family", "params", "non_embedding_params", "tokens", "flops",
+             "tokens_per_step", "corpus", "tokenizer", "source")  # fmt: skip
+    rows = []
+    for model in chosen:
+        whole = with_flops(published(model.model, None))
+        stated = "stated" if model.flops else "6ND" if whole.flops else None
+        row = {name: getattr(model, name) for name in facts}
+        rows.append({**row, "flops": whole.flops, "flops_source": stated})
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def entries(kind: str) -> pl.DataFrame:

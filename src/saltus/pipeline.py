@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from saltus import store
+from saltus.errors import SaltusError
 from saltus.tables import (
     TABLES,
     Bands,
@@ -45,6 +46,7 @@ Progress = Callable[[str, float | None], None]  # verb, share done (None: not kn
 FEW = 1000  # answers looked at to tell whether there are few
 CHUNK = 20_000  # answers scored at a time
 RESAMPLES = 999
+POOLING = 1  # keeps the draws of the pooled noise apart from those of the tests
 REPORT = ("report.html", "report.md", "report.json", "figures")
 # What answers few enough to be read one by one are scored by, beside the default metrics.
 CLOSE_LOOK = (
@@ -201,7 +203,9 @@ class Source:
         paths: files, folders, globs, or NAME=PATH to name a run.
         columns: role to column name, for plain tables.
         models: table of model facts (sizes, tokens, FLOPs, family) that overrides our own.
+        loss: table of validation losses, FILE or LOSS_NAME=FILE.
         task: task name, for tables that have none.
+        filtered: the harness's filter whose answers are taken.
         keep_going: list bad lines as findings instead of stopping at the first.
         require_facts: refuse models whose family and size nobody states.
     """
@@ -209,7 +213,9 @@ class Source:
     paths: tuple[str, ...]
     columns: Mapping[str, str]
     models: Path | None = None
+    loss: str | None = None
     task: str | None = None
+    filtered: str | None = None
     keep_going: bool = False
     require_facts: bool = True
 
@@ -221,12 +227,14 @@ def _read(job: Job, source: Source) -> bool:
     options = {
         "columns": dict(source.columns),
         "task": source.task,
+        "filtered": source.filtered,
         "keep_going": source.keep_going,
         "require_facts": source.require_facts,
         "inputs": [
             [str(found.path), found.model, store.sha256(found.path)] for found in find(source.paths)
         ],
         "models": [str(source.models), store.sha256(source.models)] if source.models else None,
+        "loss": _loss_digest(source.loss),
     }
 
     def make(writer: store.TableWriter) -> None:
@@ -234,15 +242,35 @@ def _read(job: Job, source: Source) -> bool:
             source.paths,
             columns=source.columns,
             models=source.models,
+            loss=source.loss,
             task=source.task,
+            filtered=source.filtered,
             keep_going=source.keep_going,
             require_facts=source.require_facts,
             sink=writer.write,
         )
+        if summary.filters:
+            raise SaltusError(_several_filters(summary.filters))
         job.manifest["inputs"] = [asdict(entry) for entry in summary.inputs]
         job.manifest["stages"] = {}  # what was made from other inputs counts no more
 
     return job.run("read", (), options, make, (Models, Responses, Reported, Findings))
+
+
+def _loss_digest(loss: str | None) -> list[str] | None:
+    if loss is None:
+        return None
+    place = Path(loss if Path(loss).is_file() else loss.partition("=")[2])
+    return [loss, store.sha256(place)] if place.is_file() else [loss]
+
+
+def _several_filters(filters: Mapping[str, Sequence[str]]) -> str:
+    task, names = sorted(filters.items())[0]
+    more = f" (and {len(filters) - 1} more tasks)" if len(filters) > 1 else ""
+    return (
+        f"the answers to {task!r}{more} stand in the log under several filters, once for each of "
+        f"{', '.join(names)}; say which one counts with --filter NAME"
+    )
 
 
 @dataclass(frozen=True)
@@ -294,13 +322,12 @@ def _score_sets(
     """Metrics of all answers of a model to a task at once, one model in memory at a time."""
     from saltus.metrics.score import named, score_sets
 
-    wanted = [entry.name for entry in named(metrics or ()) if entry.kind == "set"]
-    if not wanted:
+    if not any(entry.kind == "set" for entry in named(metrics or ())):
         return
     models = responses.select("model").unique().collect()["model"].sort()
     for model in models:
         rows = responses.filter(pl.col("model") == model).collect()
-        writer.write(Sets, score_sets(rows, wanted, extraction))
+        writer.write(Sets, score_sets(rows, metrics or (), extraction))
 
 
 def _resolved(metric: str | None) -> str | None:
@@ -357,22 +384,25 @@ def _fit(job: Job, metric: str | None) -> bool:
     return job.run("fit", (Estimates,), {"metric": metric}, make, (Fits,))
 
 
-def _judge(job: Job, metric: str | None, resamples: int) -> bool:
+def _judge(job: Job, metric: str | None, resamples: int, pool: bool) -> bool:
     from saltus.verdicts.assemble import assemble
     from saltus.verdicts.band import bands
     from saltus.verdicts.flag import flag
     from saltus.verdicts.judge import judge as pass_judgement
+    from saltus.verdicts.pooled import pool_noise
 
     seed = job.manifest["seed"]
 
     def make(writer: store.TableWriter) -> None:
         series = assemble(job.load(Estimates), metric)
         rng = np.random.default_rng(seed)
+        if pool:
+            series = pool_noise(series, np.random.default_rng([seed, POOLING]))
         verdicts = pass_judgement(series, rng, resamples=resamples)
         writer.write(Verdicts, flag(verdicts, job.load(Findings)))
         writer.write(Bands, bands(series, rng))
 
-    options = {"metric": metric, "seed": seed, "resamples": resamples}
+    options = {"metric": metric, "seed": seed, "resamples": resamples, "pool_noise": pool}
     return job.run("judge", (Estimates, Findings), options, make, (Verdicts, Bands))
 
 
@@ -463,7 +493,9 @@ def read(
     *,
     columns: Mapping[str, str] | None = None,
     models: Path | None = None,
+    loss: str | None = None,
     task: str | None = None,
+    filtered: str | None = None,
     keep_going: bool = False,
     require_facts: bool = True,
     command: str = "",
@@ -476,7 +508,9 @@ def read(
         out: audit folder to make or to change.
         columns: role to column name, for plain tables.
         models: table of model facts (sizes, tokens, FLOPs, family) that overrides our own.
+        loss: table of validation losses, FILE or LOSS_NAME=FILE.
         task: task name, for tables that have none.
+        filtered: the harness's filter whose answers are taken.
         keep_going: list bad lines as findings instead of stopping at the first.
         require_facts: refuse models whose family and size nobody states.
         command: recorded in the manifest.
@@ -492,7 +526,9 @@ def read(
         paths,
         columns=columns,
         models=models,
+        loss=loss,
         task=task,
+        filtered=filtered,
         keep_going=keep_going,
         require_facts=require_facts,
     )
@@ -587,11 +623,24 @@ def judge(
     *,
     seed: int | None = None,
     resamples: int = RESAMPLES,
+    pool_noise: bool = False,
     progress: Progress = _silent,
 ) -> bool:
-    """A verdict for every family, regime, task and axis."""
+    """A verdict for every family, regime, task and axis.
+
+    Args:
+        folder: audit folder with estimates.
+        metric: thresholded metric to judge; None takes the first that fits each task.
+        seed: of every bootstrap.
+        resamples: bootstrap draws per test.
+        pool_noise: measure the model noise over all tasks of a family (docs/experiments.md).
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
     with _job(folder, progress, seed=seed) as job:
-        return _judge(job, metric, resamples)
+        return _judge(job, metric, resamples, pool_noise)
 
 
 def survey(
@@ -632,13 +681,16 @@ def audit(
     *,
     columns: Mapping[str, str] | None = None,
     models: Path | None = None,
+    loss: str | None = None,
     task: str | None = None,
+    filtered: str | None = None,
     metric: str | None = None,
     extract: str | None = None,
     failed_as: FailedAs = "missing",
     keep_going: bool = False,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    pool_noise: bool = False,
     command: str = "",
     notes: Sequence[str] = (),
     progress: Progress = _silent,
@@ -650,13 +702,16 @@ def audit(
         out: audit folder; None keeps the tables in memory and writes no page.
         columns: role to column name, for plain tables.
         models: table of model facts that overrides our own.
+        loss: table of validation losses, FILE or LOSS_NAME=FILE.
         task: task name, for tables that have none.
+        filtered: the harness's filter whose answers are taken.
         metric: thresholded metric to judge; None takes the first that fits each task.
         extract: extractor that finds the answer in a reply; None takes the reply.
         failed_as: "missing" or "wrong": what a reply without an answer counts as.
         keep_going: list bad lines as findings instead of stopping at the first.
         seed: of every resampling step.
         resamples: bootstrap draws per test.
+        pool_noise: measure the model noise over all tasks of a family (docs/experiments.md).
         command: recorded in the manifest.
         notes: what a reader of the page must know of the data, recorded in the manifest.
         progress: called with the verb and the share that is done.
@@ -667,7 +722,15 @@ def audit(
     Raises:
         SaltusError: an input cannot be read, with its place and the mend.
     """
-    source = _source(paths, columns=columns, models=models, task=task, keep_going=keep_going)
+    source = _source(
+        paths,
+        columns=columns,
+        models=models,
+        loss=loss,
+        task=task,
+        filtered=filtered,
+        keep_going=keep_going,
+    )
     with TemporaryDirectory() as scratch:
         folder = Path(out) if out is not None else Path(scratch) / "audit"
         with _job(folder, progress, new=True, seed=seed, command=command) as job:
@@ -678,7 +741,7 @@ def audit(
             _estimate(job)
             _screen(job)
             _fit(job, metric)
-            _judge(job, metric, resamples)
+            _judge(job, metric, resamples, pool_noise)
             if out is not None:
                 _report(job)
         made = open_audit(folder)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from saltus import __version__
-from saltus.cli import convert, studies, verbs
+from saltus.cli import convert, metrics, models, studies, verbs
 from saltus.cli.common import CLEAN, ERROR
 from saltus.errors import SaltusError
 
@@ -39,5 +39,11 @@ def main() -> None:
     """
 
 
-for command in (*verbs.COMMANDS, *convert.COMMANDS, *studies.COMMANDS):
+for command in (
+    *verbs.COMMANDS,
+    *convert.COMMANDS,
+    *models.COMMANDS,
+    *studies.COMMANDS,
+    *metrics.COMMANDS,
+):
     main.add_command(command)

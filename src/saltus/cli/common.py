@@ -36,6 +36,11 @@ SEED = click.option("--seed", default=0, show_default=True, help="Seed of every 
 RESAMPLES = click.option(
     "--resamples", default=999, show_default=True, help="Bootstrap draws per test."
 )
+POOL = click.option(
+    "--pool-noise",
+    is_flag=True,
+    help="Measure the model noise over all tasks of a family (8 or more): more power.",
+)
 METRIC = click.option("--metric", help="Thresholded metric to judge; the first that fits if out.")
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -58,7 +63,15 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="FILE",
             help="Table of model facts: model, family, params, tokens, flops.",
         ),
+        click.option(
+            "--loss",
+            metavar="FILE",
+            help="Table of validation losses: model, loss, step; NAME=FILE takes one loss_name.",
+        ),
         click.option("--task", help="Name of the task, where the file has none."),
+        click.option(
+            "--filter", "filtered", metavar="NAME", help="Filter of lm-evaluation-harness to take."
+        ),
         click.option("--keep-going", is_flag=True, help="List bad lines instead of stopping."),
     ]
     for option in reversed(options):
@@ -131,7 +144,7 @@ def progress_bars() -> Iterator[Callable[[str, float | None], None]]:
         yield advance
 
 
-def show(frame: pl.DataFrame, as_json: bool) -> None:
+def show(frame: pl.DataFrame, as_json: bool, most: int = SHOWN) -> None:
     """A table as JSON lines or for the eye; columns that a terminal cannot hold are named."""
     if as_json:
         click.echo(frame.write_ndjson(), nl=False)
@@ -142,7 +155,7 @@ def show(frame: pl.DataFrame, as_json: bool) -> None:
 
     # into a file or a pipe a row stays on one line
     console = Console(width=None if sys.stdout.isatty() else WIDE)
-    cells = [[_cell(value) for value in row] for row in frame.head(SHOWN).iter_rows()]
+    cells = [[_cell(value) for value in row] for row in frame.head(most).iter_rows()]
     fitting = _fitting(frame.columns, cells, console.width)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in frame.columns[:fitting]:
@@ -151,7 +164,7 @@ def show(frame: pl.DataFrame, as_json: bool) -> None:
     for row in cells:
         table.add_row(*(Text(text) for text in row[:fitting]))
     console.print(table)
-    left = [f"{frame.height - SHOWN} more rows"] if frame.height > SHOWN else []
+    left = [f"{frame.height - most} more rows"] if frame.height > most else []
     left += [f"columns {', '.join(frame.columns[fitting:])}"] if fitting < frame.width else []
     if left:
         click.echo(f"... and {' and '.join(left)} (all with --json)")

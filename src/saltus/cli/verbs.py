@@ -13,6 +13,7 @@ from saltus.cli.common import (
     FOLDER,
     JSON,
     METRIC,
+    POOL,
     RESAMPLES,
     SEED,
     UNJUDGED,
@@ -201,8 +202,11 @@ def fit(folder: Path, metric: str | None, as_json: bool) -> None:
 @METRIC
 @SEED
 @RESAMPLES
+@POOL
 @JSON
-def judge(folder: Path, metric: str | None, seed: int, resamples: int, as_json: bool) -> None:
+def judge(
+    folder: Path, metric: str | None, seed: int, resamples: int, pool_noise: bool, as_json: bool
+) -> None:
     """Give a verdict for every family, task and axis of FOLDER.
 
     \b
@@ -212,7 +216,14 @@ def judge(folder: Path, metric: str | None, seed: int, resamples: int, as_json: 
     from saltus.tables import Verdicts
 
     with progress_bars() as progress:
-        fresh = pipeline.judge(folder, metric, seed=seed, resamples=resamples, progress=progress)
+        fresh = pipeline.judge(
+            folder,
+            metric,
+            seed=seed,
+            resamples=resamples,
+            pool_noise=pool_noise,
+            progress=progress,
+        )
     _verdicts(store.load(folder, Verdicts), as_json)
     done(folder, "judge", fresh)
 
@@ -244,6 +255,7 @@ def report(folder: Path, as_json: bool) -> None:
 @extraction_options
 @SEED
 @RESAMPLES
+@POOL
 @JSON
 def audit(
     logs: tuple[str, ...],
@@ -254,6 +266,7 @@ def audit(
     failed_as: FailedAs,
     seed: int,
     resamples: int,
+    pool_noise: bool,
     as_json: bool,
     **reading: Any,
 ) -> None:
@@ -278,6 +291,7 @@ def audit(
             failed_as=failed_as,
             seed=seed,
             resamples=resamples,
+            pool_noise=pool_noise,
             command=command_line(),
             notes=[EXAMPLE_NOTE] if example else [],
             **reading,

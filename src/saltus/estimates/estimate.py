@@ -56,7 +56,13 @@ def estimate(
 
 def _from_sets(sets: pl.DataFrame) -> pl.DataFrame:
     """Values of whole sets, with their own variance, in the shape of the estimates."""
-    return sets.with_columns(
+    lost, items = pl.col("missing_items"), pl.col("items") + pl.col("missing_items")
+    too_many = pl.when(lost > MISSING_SHARE * items).then(
+        pl.format("{} of {} items have no value", lost, items)
+    )
+    whole = sets.with_columns(missing=pl.coalesce("missing", too_many))
+    return whole.with_columns(
+        pl.when(pl.col("missing").is_null()).then(pl.col("value", "variance")),
         pl.lit("counted").alias("items_method"),
         pl.lit(None, pl.Float64).alias("successes"),
         pl.lit(None, pl.Float64).alias("units"),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saltus.metrics.choice import Choices, grades, prepared, probabilities
+from saltus.metrics.choices import Choices, grades, prepared, probabilities, totals
 from saltus.metrics.metric import FloatArray, IntArray, Ragged, SetValue, metric
 
 BINS = 10
@@ -25,13 +25,13 @@ class Binned(NamedTuple):
 
     Args:
         place: (forecasts,) bin of each.
-        count: (bins,) forecasts.
+        size: (bins,) number of forecasts.
         forecast: (bins,) mean forecast; 0 in an empty bin.
         outcome: (bins,) share that came true; 0 in an empty bin.
     """
 
     place: IntArray
-    count: FloatArray
+    size: FloatArray
     forecast: FloatArray
     outcome: FloatArray
 
@@ -59,6 +59,8 @@ def equal_mass(forecast: FloatArray, bins: int = BINS) -> IntArray:
 
 
 def _whole(choices: Choices, value: float, influence: FloatArray) -> SetValue:
+    if choices.scored.all():
+        return SetValue(value, influence)
     every = np.full(len(choices.scored), np.nan)
     every[choices.scored] = influence
     return SetValue(value, every)
@@ -91,10 +93,10 @@ def expected_calibration_error(choice_logprobs: Ragged, target_index: FloatArray
     if not len(choices.starts):
         return _unscored(choices)
     grade = grades(choices)
-    confidence = np.maximum.reduceat(probabilities(choices), choices.starts)
+    confidence = 1.0 / totals(choices)
     bins = binned(confidence, grade, equal_width(confidence), BINS)
     gap = bins.forecast - bins.outcome
-    value = float(bins.count @ np.abs(gap) / len(grade))
+    value = float(bins.size @ np.abs(gap) / len(grade))
     # within a bin the sign of the gap is taken as fixed
     influence = np.sign(gap)[bins.place] * (confidence - grade) - value
     return _whole(choices, value, influence)
@@ -165,9 +167,9 @@ def _part(choice_logprobs: Ragged, target_index: FloatArray, name: str) -> SetVa
         return _unscored(choices)
     given = options(choices)
     terms = getattr(murphy(given), name)
-    per_item = np.bincount(given.item, terms, given.items)
+    per_item: FloatArray = np.bincount(given.item, terms, given.items).astype(np.float64)
     value = float(per_item.mean())
-    return _whole(choices, value, per_item - value)
+    return _whole(choices, value, np.subtract(per_item, value))
 
 
 @metric(
@@ -251,7 +253,7 @@ def brier_skill(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:
     given = options(choices)
     brier = np.bincount(given.item, (given.forecast - given.outcome) ** 2, given.items)
     label = given.column[given.outcome == 1.0]
-    frequency = np.bincount(label) / given.items
+    frequency: FloatArray = np.bincount(label) / given.items
     base = float((frequency * (1 - frequency)).sum())
     if base == 0:
         why = "all right choices stand in the same place: their frequencies leave nothing to gain"
@@ -259,5 +261,5 @@ def brier_skill(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:
     mean = float(brier.mean())
     # the base falls by (1 - 2 pi_j) for an item of label j, less the mean of that
     slope = (1 - 2 * frequency)[label] - ((1 - 2 * frequency) * frequency).sum()
-    influence = -(brier - mean) / base + mean / base**2 * slope
+    influence = (mean / base**2) * slope - (brier - mean) / base
     return _whole(choices, 1.0 - mean / base, influence)

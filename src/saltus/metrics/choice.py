@@ -2,138 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from saltus.metrics.metric import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Ragged,
-    Reasons,
-    Values,
-    first_reasons,
-    metric,
-    present,
+from saltus.metrics.choices import (
+    Choices,
+    flags_per_item,
+    grades,
+    log_right,
+    prepared,
+    probabilities,
 )
-
-ROUNDING = 1e-6  # how far a log-probability may stand above 0 before it is none
-
-
-class Choices(NamedTuple):
-    """The items that can be scored, their choices end to end.
-
-    Args:
-        logprobs: (choices,) nats, not normalised.
-        starts: (scored,) where each item's choices begin.
-        lengths: (scored,) choices per item.
-        right: (scored,) place of the right choice in `logprobs`.
-        scored: (items,) which of all items these are.
-        missing: (items,) why the others are not.
-        memo: what several metrics need, worked out once.
-    """
-
-    logprobs: FloatArray
-    starts: IntArray
-    lengths: IntArray
-    right: IntArray
-    scored: BoolArray
-    missing: Reasons
-    memo: dict[str, FloatArray]
-
-
-def _count(flags: BoolArray, lengths: IntArray) -> IntArray:
-    """(items,) flags of each item that are set."""
-    if not flags.any():  # the usual case: good input costs no pass over the items
-        return np.zeros(len(lengths), dtype=np.int64)
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    return np.bincount(owner[flags], minlength=len(lengths))
-
-
-def prepared(choice_logprobs: Ragged, target_index: FloatArray) -> Choices:
-    """The items whose choices and right answer are all there and make sense.
-
-    Worked out once for all the metrics of a batch.
-    """
-    memo, key = choice_logprobs.memo, f"choices {id(target_index)}"
-    if key not in memo:
-        # the index is kept beside, so that its identity stays its own
-        memo[key] = (_prepared(choice_logprobs, target_index), target_index)
-    choices: Choices = memo[key][0]
-    return choices._replace(missing=choices.missing.copy())
-
-
-def _prepared(choice_logprobs: Ragged, target_index: FloatArray) -> Choices:
-    flat, lengths = choice_logprobs
-    # an index that is not an integer points at no choice either
-    index_there = (target_index >= 0) & (target_index < lengths) & (target_index % 1 == 0)
-    known = lengths > 0
-    checks = [
-        (~known, "no choices"),
-        (lengths == 1, "a single choice"),
-        (np.isnan(target_index), "no index of the right choice"),
-        (~index_there, "the index of the right choice is out of range"),
-        (_count(np.isnan(flat), lengths) > 0, "a log-probability of a choice is not a number"),
-        (_count(flat > ROUNDING, lengths) > 0, "a choice has a probability above 1"),
-        (
-            known & (_count(flat == 0, lengths) == lengths),
-            "all log-probabilities are 0: they were not recorded",
-        ),
-        (
-            known & (_count(np.isneginf(flat), lengths) == lengths),
-            "all choices have probability 0",
-        ),
-    ]
-    missing = first_reasons(len(lengths), checks)
-    scored = present(missing)
-    if scored.all():
-        starts = np.cumsum(lengths) - lengths
-        right = starts + target_index.astype(np.int64)
-        return Choices(flat, starts, lengths, right, scored, missing, {})
-    kept = lengths[scored]
-    starts = np.cumsum(kept) - kept
-    right = starts + target_index[scored].astype(np.int64)
-    return Choices(flat[np.repeat(scored, lengths)], starts, kept, right, scored, missing, {})
-
-
-def peaks(choices: Choices) -> FloatArray:
-    """(scored,) the largest log-probability of each item, as given."""
-    if "peaks" not in choices.memo:
-        choices.memo["peaks"] = np.maximum.reduceat(choices.logprobs, choices.starts)
-    return choices.memo["peaks"]
-
-
-def log_probabilities(choices: Choices) -> FloatArray:
-    """(choices,) log of the probabilities after they are made to sum to 1 per item."""
-    if "logs" not in choices.memo:
-        shifted = choices.logprobs - np.repeat(peaks(choices), choices.lengths)
-        total = np.add.reduceat(np.exp(shifted), choices.starts)
-        choices.memo["logs"] = shifted - np.repeat(np.log(total), choices.lengths)
-    return choices.memo["logs"]
-
-
-def probabilities(choices: Choices) -> FloatArray:
-    """(choices,) probabilities that sum to 1 per item."""
-    if "probabilities" not in choices.memo:
-        choices.memo["probabilities"] = np.exp(log_probabilities(choices))
-    return choices.memo["probabilities"]
-
-
-def grades(choices: Choices) -> FloatArray:
-    """(scored,) 1 where the right choice is likeliest, 1/m where it ties with m - 1 others."""
-    if "grades" not in choices.memo:
-        peak = peaks(choices)
-        hit = choices.logprobs[choices.right] == peak
-        ties = np.add.reduceat(
-            choices.logprobs == np.repeat(peak, choices.lengths), choices.starts, dtype=np.float64
-        )
-        choices.memo["grades"] = hit / ties
-    return choices.memo["grades"]
+from saltus.metrics.metric import FloatArray, Ragged, Values, metric, present
 
 
 def _placed(choices: Choices, value: FloatArray) -> Values:
     """Values of the scored items at their places among all items."""
+    if choices.scored.all():
+        return Values(value, choices.missing)
     whole = np.full(len(choices.scored), np.nan)
     whole[choices.scored] = value
     return Values(whole, choices.missing)
@@ -199,7 +84,7 @@ def multiple_choice_grade_per_byte(
     """
     flat, lengths = choice_logprobs
     sizes, counts = choice_bytes
-    usable = (lengths == counts) & (_count(~(sizes > 0), counts) == 0)
+    usable = (lengths == counts) & (flags_per_item(~(sizes > 0), counts) == 0)
     divisor = np.ones(len(flat))
     divisor[np.repeat(usable, lengths)] = sizes[np.repeat(usable, counts)]
     value, missing, _ = multiple_choice_grade(Ragged(flat / divisor, lengths), target_index)
@@ -258,7 +143,8 @@ def brier_sum(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
         return _placed(choices, np.empty(0))
     distance = probabilities(choices).copy()
     distance[choices.right] -= 1.0
-    return _placed(choices, np.add.reduceat(distance**2, choices.starts))
+    distance *= distance
+    return _placed(choices, np.add.reduceat(distance, choices.starts))
 
 
 @metric(
@@ -303,7 +189,7 @@ def choice_log_loss(choice_logprobs: Ragged, target_index: FloatArray) -> Values
     if _empty(choices):
         return _placed(choices, np.empty(0))
     # the largest of K numbers may come out above 0 by one rounding
-    return _placed(choices, np.maximum(-log_probabilities(choices)[choices.right], 0.0))
+    return _placed(choices, np.maximum(-log_right(choices), 0.0))
 
 
 @metric(

@@ -12,14 +12,16 @@ from typing import NamedTuple
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from saltus.metrics.metric import FloatArray, Values, metric, present
+from saltus.kernels import Counts, word_edits
+from saltus.metrics.metric import FloatArray, IntArray, Values, metric, present
 from saltus.metrics.normalise import stripped, with_spaced_dashes, without_preamble
+from saltus.metrics.pairing import pairs
 from saltus.metrics.text import Outputs, Targets, unusable
 
 SOURCE = "Levenshtein 1966; Schaeffer et al. 2023, arXiv:2304.15004, app. A.2"
 
 Normalise = Callable[[str], str]
-Tokens = Sequence[int] | str
+Count = Callable[[Sequence[str], Sequence[str]], Counts]
 
 
 class Edits(NamedTuple):
@@ -32,73 +34,62 @@ class Edits(NamedTuple):
         target: (pairs,) length of the target.
     """
 
-    item: FloatArray
+    item: IntArray
     distance: FloatArray
     output: FloatArray
     target: FloatArray
 
 
-class Words:
-    """Texts to lists of word numbers; every distinct text is split once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._known: dict[str, list[int]] = {}
-
-    def __call__(self, text: str) -> list[int]:
-        """The numbers of the text's words; equal words have equal numbers."""
-        if text not in self._known:
-            numbers = self._numbers
-            self._known[text] = [numbers.setdefault(w, len(numbers)) for w in text.split()]
-        return self._known[text]
+def character_edits(outputs: Sequence[str], targets: Sequence[str]) -> Counts:
+    """(pairs, 3) characters of the output, of the target, and edits, as `kernels.word_edits`."""
+    counts = np.zeros((len(outputs), 3), dtype=np.int64)
+    for column, numbers in enumerate(
+        (map(len, outputs), map(len, targets), map(Levenshtein.distance, outputs, targets))
+    ):
+        counts[:, column] = np.fromiter(numbers, np.int64, len(outputs))
+    return counts
 
 
-def edits(
-    output: Outputs, targets: Targets, split: Callable[[str], Tokens], normal: Normalise = stripped
-) -> Edits:
+def edits(output: Outputs, targets: Targets, count: Count, normal: Normalise = stripped) -> Edits:
     """Edits of every answer to each of its targets; answers that lack either have no row."""
-    rows = [
-        (item, Levenshtein.distance(words, goal), len(words), len(goal))
-        for item, (text, given) in enumerate(zip(output, targets, strict=True))
-        if text is not None and given
-        for words in (split(normal(text)),)
-        for goal in (split(normal(target)) for target in given if target is not None)
-    ]
-    return Edits(*np.array(rows, dtype=np.float64).reshape(-1, 4).T)
+    item, texts, goals = pairs(output, targets)
+    counts = count([normal(text) for text in texts], [normal(goal) for goal in goals])
+    have, want, distance = counts.astype(np.float64).T
+    return Edits(item, distance, have, want)
 
 
-def _least(output: Outputs, targets: Targets, pairs: Edits, value: FloatArray,
+def _least(output: Outputs, targets: Targets, found: Edits, value: FloatArray,
            units: FloatArray) -> Values:  # fmt: skip
     """The least value of each answer's pairs, the first target winning ties."""
     missing = unusable(output, targets)
     best, weight = np.full((2, len(output)), np.nan)
     # from the last choice to the first, so that the first target's least value stays
     order = np.lexsort((np.arange(len(value)), np.nan_to_num(value, nan=np.inf)))[::-1]
-    item = pairs.item[order].astype(np.int64)
+    item = found.item[order]
     best[item], weight[item] = value[order], units[order]
     missing[np.isnan(best) & present(missing)] = "the target is empty"
     return Values(best, missing, weight)
 
 
-def _distance(output: Outputs, targets: Targets, split: Callable[[str], Tokens],
+def _distance(output: Outputs, targets: Targets, count: Count,
               normal: Normalise = stripped) -> Values:  # fmt: skip
-    pairs = edits(output, targets, split, normal)
-    value, missing, _ = _least(output, targets, pairs, pairs.distance, pairs.target)
+    found = edits(output, targets, count, normal)
+    value, missing, _ = _least(output, targets, found, found.distance, found.target)
     return Values(value, missing)
 
 
-def _share(output: Outputs, targets: Targets, split: Callable[[str], Tokens]) -> Values:
+def _share(output: Outputs, targets: Targets, count: Count) -> Values:
     """Distance over the longer length; 0 where both are empty."""
-    pairs = edits(output, targets, split)
-    longer = np.maximum(pairs.output, pairs.target)
-    return _least(output, targets, pairs, pairs.distance / np.maximum(longer, 1.0), longer)
+    found = edits(output, targets, count)
+    longer = np.maximum(found.output, found.target)
+    return _least(output, targets, found, found.distance / np.maximum(longer, 1.0), longer)
 
 
-def _rate(output: Outputs, targets: Targets, split: Callable[[str], Tokens]) -> Values:
+def _rate(output: Outputs, targets: Targets, count: Count) -> Values:
     """Distance over the target's length, at most 1; none where the target is empty."""
-    pairs = edits(output, targets, split)
-    length = np.where(pairs.target > 0, pairs.target, np.nan)
-    return _least(output, targets, pairs, np.minimum(pairs.distance / length, 1.0), length)
+    found = edits(output, targets, count)
+    length = np.where(found.target > 0, found.target, np.nan)
+    return _least(output, targets, found, np.minimum(found.distance / length, 1.0), length)
 
 
 @metric(
@@ -117,7 +108,7 @@ def char_error_rate(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _rate(output, targets, str)
+    return _rate(output, targets, character_edits)
 
 
 @metric(
@@ -136,7 +127,7 @@ def token_error_rate(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _rate(output, targets, Words())
+    return _rate(output, targets, word_edits)
 
 
 @metric(
@@ -155,7 +146,7 @@ def word_edit_distance(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _distance(output, targets, Words())
+    return _distance(output, targets, word_edits)
 
 
 @metric(
@@ -174,7 +165,7 @@ def word_accuracy(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    value, missing, units = _share(output, targets, Words())
+    value, missing, units = _share(output, targets, word_edits)
     return Values(1.0 - value, missing, units)
 
 
@@ -193,7 +184,7 @@ def word_error(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _share(output, targets, Words())
+    return _share(output, targets, word_edits)
 
 
 @metric(
@@ -211,7 +202,7 @@ def char_error(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _share(output, targets, str)
+    return _share(output, targets, character_edits)
 
 
 @metric(
@@ -224,7 +215,7 @@ def char_edit_distance(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _distance(output, targets, str)
+    return _distance(output, targets, character_edits)
 
 
 @metric(
@@ -237,7 +228,7 @@ def word_edit_distance_without_preamble(output: Outputs, targets: Targets) -> Va
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _distance(output, targets, Words(), without_preamble)
+    return _distance(output, targets, word_edits, without_preamble)
 
 
 @metric(
@@ -250,7 +241,7 @@ def word_edit_distance_with_spaced_dashes(output: Outputs, targets: Targets) -> 
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _distance(output, targets, Words(), with_spaced_dashes)
+    return _distance(output, targets, word_edits, with_spaced_dashes)
 
 
 @metric(
@@ -263,4 +254,6 @@ def char_edit_distance_without_preamble(output: Outputs, targets: Targets) -> Va
         output: the answers.
         targets: per answer the accepted answers; the nearest counts.
     """
-    return _distance(output, targets, str, lambda text: stripped(without_preamble(text)))
+    return _distance(
+        output, targets, character_edits, lambda text: stripped(without_preamble(text))
+    )

@@ -27,7 +27,10 @@ EXTRACTED = "answer_extracted"
 LONGEST = 200_000  # characters of a reply that are searched, from its end
 OBJECTS = 64  # opening braces tried by the strict JSON reader, from the end
 
-NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-+]?\d{1,3})?")
+# a sign belongs to its number unless it stands between two: 10-12 ends in 12
+NUMBER = re.compile(
+    r"(?:(?<![\w.)\]])[-+−])?(?:\d{1,3}(?:,\d{3})+|\d+)?\.?\d+(?:[eE][-+]?\d{1,3})?"
+)
 BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 LETTERS = (
     re.compile(r"(?i)\b(?:answer|choice|option)\b(?:\s+is)?\s*[:=]?\s*\**\(?\**([A-Z])\b(?!')"),
@@ -135,6 +138,7 @@ def extracted(responses: pl.DataFrame, extraction: Extraction) -> pl.DataFrame:
 
     Args:
         responses: table `Responses`, or a batch of its rows.
+        extraction: how the answer is found.
 
     Returns:
         The rows with the answer as `output`, null where none was found; a reply that was null
@@ -257,6 +261,18 @@ def json_field(text: str, name: str) -> str | None:
     return strict if strict is not None else _loose_field(text, name)
 
 
+@extractor("JSON object with", "what many harnesses do: the last {...} as strict JSON", "NAME")
+def strict_json_field(text: str, name: str) -> str | None:
+    """A field of what stands between the first { and the last }, if that is valid JSON."""
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        value = json.loads(text[start : end + 1]) if start >= 0 else None
+    except (ValueError, RecursionError):
+        return None
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if found is None or isinstance(found, str) else json.dumps(found)
+
+
 def _strict_field(text: str, name: str) -> str | None:
     decoder = json.JSONDecoder(strict=False)
     places = [match.start() for match in re.finditer(r"\{", text)][-OBJECTS:]
@@ -299,7 +315,7 @@ def _loose_string(rest: str, quote: str) -> str:
     """A quoted value up to the quote that ends it: the first that what follows a value follows."""
     for match in re.finditer(rf"\\?{quote}", rest):
         if CLOSED.match(rest, match.end()):
-            return _unescaped(rest[: match.start()])
+            return _unescaped(rest[: match.start()].removesuffix(f"\\{quote}"))
     return _unescaped(rest)
 
 

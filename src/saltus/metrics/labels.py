@@ -8,6 +8,8 @@ from saltus.metrics.metric import FloatArray, SetValue, metric
 from saltus.metrics.normalise import folded
 from saltus.metrics.text import PARTNERS, Outputs, Targets
 
+FEWEST = 2  # answers per label below which the "labels" are texts
+
 
 @metric(
     unit="mean over labels",
@@ -35,6 +37,9 @@ def macro_f1(output: Outputs, targets: Targets) -> SetValue:
     actual = [folded(label[place] or "") for place in chosen]
     predicted = [folded(output[place] or "") for place in chosen]
     number = {name: place for place, name in enumerate(sorted(set(actual)))}
+    if len(actual) < FEWEST * len(number):
+        why = f"{len(number)} labels for {len(actual)} answers: the targets are no set of labels"
+        return SetValue(np.nan, np.full(len(output), np.nan), why)
     have = np.array([number[name] for name in actual])
     said = np.array([number.get(name, len(number)) for name in predicted])
     value, influence = _macro(have, said, len(number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saltus.metrics.choice import ROUNDING
+from saltus.metrics.choices import ROUNDING
 from saltus.metrics.metric import (
     BoolArray,
     FloatArray,

@@ -8,7 +8,8 @@ rest; target tokens all have log-probability ln(1 - e).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,7 @@ LENGTH, CHOICES = 5, 2
 ANSWERS = 400  # simulated answers per error rate
 RATES = 21
 VOCABULARY = 1000
+STEP = 1e-3  # share of the range beyond which a change over almost nothing is a jump
 TINY = 1e-9  # a change of probability that is as good as none
 
 Class = Literal["linear", "mildly nonlinear", "nonlinear"]
@@ -35,7 +37,6 @@ class Limits(NamedTuple):
 
     linear: float = 0.1
     mildly: float = 0.3
-    all_or_nothing: float = 0.99
 
 
 LIMITS = Limits()
@@ -48,9 +49,10 @@ class Measured(NamedTuple):
         nonlinearity: max over e of |m(e) - straight line|, m made to run from 1 to 0.
         rate: error rate at which that is.
         jump: largest change of one answer's score, as a share of its range, when a
-            probability changes by almost nothing, or, for a text, when one token changes.
+            probability changes by almost nothing, or, for a text, when one token changes; NaN
+            for a metric of a whole set.
         discontinuous: whether the score of an answer jumps at all as a probability moves;
-            for a text, whether one token can take it across its whole range.
+            for a text, whether answers only ever get one of two scores.
         design: what was simulated.
         most: largest error rate simulated; below 1 where the score is infinite at 1.
         kind: linear, mildly nonlinear or nonlinear.
@@ -72,9 +74,9 @@ def class_of(metric: Metric | None) -> str | None:
     """
     if metric is None:
         return None
-    found = measured(metric)
-    if metric.reaction == "thresholded" or (found and found.discontinuous):
+    if metric.reaction == "thresholded":
         return "thresholded"
+    found = measured(metric)
     return "nonlinear" if found and found.kind == "nonlinear" else "linear"
 
 
@@ -97,11 +99,11 @@ def measure(
         answers: simulated answers per error rate.
 
     Returns:
-        None for a metric without a function for answers, or that no design has columns for.
+        None for a metric without a function, or that no design has columns for.
 
     Source: science.md 1.7; edit distance 0, accuracy .25 (L = 2) and .535 (L = 5), Brier .25.
     """
-    if metric.function is None or metric.kind != "answer":
+    if metric.function is None:
         return None
     for design, make, spans in _designs(metric, rng, length, answers):
         for least, most in spans:
@@ -165,7 +167,7 @@ def _symbols(
 def _tokens(length: int) -> Maker:
     def make(rate: float) -> pl.DataFrame:
         with np.errstate(divide="ignore"):
-            logprob = float(np.log1p(-rate)) or -TINY**2
+            logprob = float(np.log1p(-rate)) or -(TINY**2)
         return _rows(
             target_logprobs=[[logprob] * length], target_bytes=[length], targets=[["x" * length]]
         )
@@ -179,7 +181,7 @@ def _choices(rate: float) -> pl.DataFrame:
     return _rows(choice_logprobs=[logs.tolist()], target_index=[0], choice_bytes=[[1] * CHOICES])
 
 
-def _rows(**given: list[object]) -> pl.DataFrame:
+def _rows(**given: Sequence[object]) -> pl.DataFrame:
     size = len(next(iter(given.values())))
     frame = pl.DataFrame(given, strict=False).with_columns(
         model=pl.lit("simulated"), task=pl.lit("simulated"), sample=pl.lit(0, pl.Int64),
@@ -194,15 +196,21 @@ def _scores(metric: Metric, rows: pl.DataFrame) -> FloatArray:
 
 
 def _mean(metric: Metric, rows: pl.DataFrame) -> float:
-    """Mean score; NaN when any answer has none, so that the design is given up."""
-    return float(_scores(metric, rows).mean())
+    """Mean score, or the set's; NaN when any answer has none, so that the design is given up."""
+    if metric.kind == "answer":
+        return float(_scores(metric, rows).mean())
+    batch = Batch(rows, np.zeros(rows.height, dtype=bool), None)
+    return float(metric.compute_set(*map(batch.argument, metric.needs)).value)
 
 
 def _found(
     metric: Metric, design: Design, make: Maker, rates: FloatArray, means: FloatArray
 ) -> Measured:
     continuous = design in ("choices", "tokens")
-    jump = _jump(metric, make, rates) if continuous else _token_jump(metric, make, means)
+    single, glue = metric.kind == "answer", " " if design == "words" else ""
+    jump = math.nan
+    if single:
+        jump = _jump(metric, make, rates) if continuous else _token_jump(metric, make, means, glue)
     if continuous:  # a step counts just beside itself, where the grid need not look
         beside = np.concatenate([rates[:-1] + TINY, rates[1:] - TINY])
         rates = np.concatenate([rates, beside])
@@ -219,8 +227,13 @@ def _found(
         else "mildly nonlinear" if index <= LIMITS.mildly
         else "nonlinear"
     )  # fmt: skip
-    limit = 1e-3 if continuous else LIMITS.all_or_nothing
-    return Measured(index, float(rates[worst]), jump, jump > limit, design, float(rates[-1]), kind)
+    steps = single and (jump > STEP if continuous else _two_scores(metric, make, rates))
+    return Measured(index, float(rates[worst]), jump, steps, design, float(rates[-1]), kind)
+
+
+def _two_scores(metric: Metric, make: Maker, rates: FloatArray) -> bool:
+    middle = make(float(rates[len(rates) // 4]))  # some answers right, most a little wrong
+    return len(np.unique(_scores(metric, middle))) <= 2
 
 
 def _jump(metric: Metric, make: Maker, rates: FloatArray) -> float:
@@ -244,17 +257,16 @@ def _jump(metric: Metric, make: Maker, rates: FloatArray) -> float:
     return float(abs(at(high) - at(low)) / whole)
 
 
-def _token_jump(metric: Metric, make: Maker, means: FloatArray) -> float:
+def _token_jump(metric: Metric, make: Maker, means: FloatArray, glue: str) -> float:
     """Largest change of a right text's score when one of its tokens is wrong."""
     right, spoilt = make(0.0), make(1.0)
     before, whole = _scores(metric, right), abs(means[0] - means[-1])
-    after = [_scores(metric, one) for one in _one_wrong(right, spoilt)]
-    return float(max(np.nanmax(np.abs(before - one)) for one in after) / whole)
+    after = [_scores(metric, one) for one in _one_wrong(right, spoilt, glue)]
+    return min(float(max(np.nanmax(np.abs(before - one)) for one in after) / whole), 1.0)
 
 
-def _one_wrong(right: pl.DataFrame, spoilt: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _one_wrong(right: pl.DataFrame, spoilt: pl.DataFrame, glue: str) -> Iterator[pl.DataFrame]:
     """The right texts with one token, the first to the last, taken from the spoilt ones."""
-    glue = " " if " " in right["output"][0] else ""
     split: Callable[[str], list[str]] = str.split if glue else list
     pairs = [
         (split(good), split(bad))

@@ -162,9 +162,13 @@ class Metric:
         if not isinstance(found, Values):
             raise SaltusError(f"metric {self.name!r} has a value for a set, not for an answer")
         value, missing, units = found
-        missing[np.isinf(value) & present(missing)] = "the value is infinite"
-        missing[~np.isfinite(value) & present(missing)] = "the value is not a number"
-        return Values(np.where(present(missing), value, np.nan), missing, units)
+        odd = ~np.isfinite(value)
+        if odd.any():
+            there = present(missing)
+            missing[odd & there] = "the value is not a number"
+            missing[np.isinf(value) & there] = "the value is infinite"
+        absent = ~present(missing)
+        return Values(np.where(absent, np.nan, value) if absent.any() else value, missing, units)
 
     def compute_set(self, *arguments: object) -> SetValue:
         """The function's value for all answers of a model to a task.
@@ -196,6 +200,9 @@ METRICS: Registry[Metric] = Registry(
         "saltus.metrics.edit",
         "saltus.metrics.likelihood",
         "saltus.metrics.overlap",
+        "saltus.metrics.squad",
+        "saltus.metrics.ngrams",
+        "saltus.metrics.corpus",
         "saltus.metrics.numbers",
         "saltus.metrics.tokens",
         "saltus.metrics.sampling",
@@ -239,7 +246,9 @@ def metric(
     def register(function: Registered) -> Registered:
         needs = tuple(inspect.signature(function).parameters)
         title = name or function.__name__
-        known = {column for column, _ in columns(Responses)} | ({CORRECT} if kind == "set" else set())
+        known = {column for column, _ in columns(Responses)}
+        if kind == "set":
+            known.add(CORRECT)
         if unknown := set(needs) - known:
             raise SaltusError(f"metric {title!r}: no column {', '.join(sorted(unknown))}")
         METRICS.add(

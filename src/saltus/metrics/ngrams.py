@@ -15,7 +15,7 @@ import numpy as np
 from saltus import kernels
 from saltus.kernels import Counts, Tokenizer
 from saltus.metrics.metric import FloatArray, Values, metric, present
-from saltus.metrics.pairing import best_of, best_values, pairs
+from saltus.metrics.pairing import best_of, best_values, grouped, pairs
 from saltus.metrics.text import Outputs, Targets, unusable
 
 BLEU = "Papineni et al. 2002, P02-1040; Post 2018, arXiv:1804.08771"
@@ -47,15 +47,14 @@ def bleu_scores(counts: Counts, effective: bool) -> FloatArray:
         # 100 / (2^k total) for no match: 2^k is exact, so the order of divisions is free
         precision = np.where(totals > 0, smoothed / totals, 0.0)
         shortness = 1 - closest / length
-    known = (totals > 0).sum(axis=1)
-    orders = np.maximum(known, 1) if effective else np.full(len(counts), ORDERS)
-    logs = _logarithms(precision, orders)
-    mean = [sum(row) / order for row, order in zip(logs, orders.tolist(), strict=True)]
-    brevity = [
-        math.exp(short) if 0 < have < want else float(have >= want)
-        for short, have, want in zip(shortness.tolist(), length, closest, strict=True)
-    ]
-    score = np.array(brevity) * np.array(list(map(math.exp, mean)))
+    known = np.maximum((totals > 0).sum(axis=1), 1) if effective else ORDERS
+    logs = _logarithms(precision, np.full(len(counts), known))
+    # Python's sum, as `sacrebleu` has it: from 3.12 on it rounds otherwise than NumPy's
+    means = np.fromiter(map(sum, zip(*logs, strict=True)), np.float64, len(counts)) / known
+    brevity = (length >= closest) * 1.0
+    short = (length > 0) & (length < closest)
+    brevity[short] = list(map(math.exp, shortness[short].tolist()))
+    score = brevity * np.fromiter(map(math.exp, means.tolist()), np.float64, len(means))
     return np.where(matches.any(axis=1), score, 0.0)
 
 
@@ -66,16 +65,16 @@ def bleu_totals(length: Counts) -> Counts:
 
 
 def _logarithms(precision: FloatArray, orders: Counts) -> list[list[float]]:
-    """Logarithms as `math.log` rounds them, 0 beyond the orders that count."""
+    """Per order the logarithms as `math.log` rounds them, 0 beyond the orders that count."""
     logs = np.where(np.arange(ORDERS) < orders[:, None], NO_LOG, 0.0)
     some = precision > 0
     logs[some] = list(map(math.log, precision[some].tolist()))
-    rows: list[list[float]] = logs.tolist()
-    return rows
+    columns: list[list[float]] = logs.T.tolist()
+    return columns
 
 
 def chrf_scores(counts: Counts) -> FloatArray:
-    """chrF from counts per order.
+    """The chrF from counts per order.
 
     Args:
         counts: (rows, 6, 3) n-grams of the output, of the target, and in common.
@@ -142,7 +141,7 @@ def corpus_bleu(
 
 
 def corpus_chrf(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> float:
-    """chrF of a set of answers, each with its best target: `sacrebleu`'s `corpus_chrf`.
+    """The chrF of a set of answers, each with its best target: `sacrebleu`'s `corpus_chrf`.
 
     Args:
         outputs: the answers.
@@ -151,10 +150,16 @@ def corpus_chrf(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> flo
     Returns:
         Percent.
     """
+    counts = chrf_of_best(outputs, targets)
+    return float(chrf_scores(counts.sum(axis=0, keepdims=True))[0])
+
+
+def chrf_of_best(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> Counts:
+    """(outputs, 6, 3) counts per order of each answer with the target that has the largest chrF."""
     item, have, want = pairs(outputs, targets)
     counts = chrf_orders(kernels.chrf(have, want))
-    chosen = best_of(item, chrf_scores(counts))
-    return float(chrf_scores(counts[chosen].sum(axis=0, keepdims=True))[0])
+    best: Counts = counts[best_of(item, chrf_scores(counts))]
+    return best
 
 
 def corpus_ter(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> float:
@@ -167,11 +172,11 @@ def corpus_ter(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> floa
     Returns:
         Percent.
     """
-    edits, length = _edits_and_lengths(outputs, targets)
+    edits, length = edits_and_lengths(outputs, targets)
     return float(ter_scores(np.array([sum(edits)]), np.array([sum(length)]))[0])
 
 
-def _edits_and_lengths(output: Outputs, targets: Targets) -> tuple[FloatArray, FloatArray]:
+def edits_and_lengths(output: Outputs, targets: Targets) -> tuple[FloatArray, FloatArray]:
     """Per answer the least edits to a target and the targets' mean length; NaN without any."""
     item, have, want = pairs(output, targets)
     edits, length = np.full((2, len(output)), np.nan)
@@ -247,11 +252,9 @@ def _bleu(output: Outputs, targets: Targets, tokenizer: Tokenizer) -> Values:
     missing = unusable(output, targets)
     value = np.full(len(output), np.nan)
     items = np.flatnonzero(present(missing))
-    texts = [output[item] or "" for item in items]
-    groups = [[t for t in targets[item] or () if t is not None] for item in items]
+    texts, groups = grouped(output, targets, present(missing))
     counts = kernels.bleu(texts, groups, tokenizer)
-    value[items] = np.minimum(bleu_scores(counts, effective=True), 100.0)
-    # a target of the closest length that is empty: the output is empty, or all targets are
+    value[items] = bleu_scores(counts, effective=True)
     empty = np.array([not any(map(str.strip, group)) for group in groups], dtype=bool)
     value[items[empty]] = np.nan
     missing[items[empty]] = "the target is empty"
@@ -267,7 +270,7 @@ def _bleu(output: Outputs, targets: Targets, tokenizer: Tokenizer) -> Values:
     link="error_rate",
 )
 def sentence_chrf(output: Outputs, targets: Targets) -> Values:
-    """chrF of each answer: common character n-grams, recall counting double.
+    """The chrF of each answer: common character n-grams, recall counting double.
 
     Args:
         output: the answers.
@@ -297,7 +300,7 @@ def sentence_ter(output: Outputs, targets: Targets) -> Values:
         targets: per answer the accepted answers; the least edits count, over the mean length.
     """
     missing = unusable(output, targets)
-    edits, length = _edits_and_lengths(output, targets)
+    edits, length = edits_and_lengths(output, targets)
     missing[(length == 0) & present(missing)] = "the target is empty"
     there = present(missing)
     value = np.full(len(output), np.nan)

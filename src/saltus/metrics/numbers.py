@@ -12,7 +12,9 @@ from saltus.metrics.metric import Values, metric, present
 from saltus.metrics.text import PARTNERS, Outputs, Targets, unusable
 
 # a number as people write it: currency before, unit or percent sign behind
-PLAIN = re.compile(r"[$€£¥]?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(?:[%$€£¥]|[a-zA-Z]+\.?)?\.?")
+PLAIN = re.compile(
+    r"[$€£¥]?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*(?:[%$€£¥]|[a-zA-Z]+\.?)?\.?"
+)
 SEPARATOR = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 FRACTION = re.compile(r"([-+]?\d{1,15})\s*/\s*(\d{1,15})")
 

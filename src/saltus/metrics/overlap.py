@@ -1,142 +1,123 @@
 """ROUGE: how many words an output and a target share, in order.
 
-Equal to the `rouge_score` package without its stemmer. Longest common subsequences are
-found with whole numbers as bit vectors (Hyyro 2004): bit i of the vector after candidate
-token j is 0 where the table of subsequence lengths grows from row i to row i + 1.
+Equal to the `rouge_score` package to the last bit, with and without its stemmer; the counts
+are those of `saltus.kernels`. One thing differs: a target without tokens (such as one in
+Chinese) is missing, not 0.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+import importlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from saltus.metrics.metric import Values, metric, present
-from saltus.metrics.text import Outputs, Targets, each
+from saltus import kernels
+from saltus.errors import SaltusError
+from saltus.kernels import LCS, NGRAMS, UNION, Counts
+from saltus.kernels.plain.tokens import rouge_lines
+from saltus.metrics.metric import FloatArray, Values, metric
+from saltus.metrics.pairing import best_values
+from saltus.metrics.text import Outputs, Targets, unusable
 
 SOURCE = "Lin 2004, ROUGE, W04-1013; tokens and counting as in the `rouge_score` package"
-TOKEN = re.compile(r"[a-z0-9]+")
+NO_WORDS = "the target has no words to compare"
 
-Tokens = Sequence[str]
+Kind = Literal["1", "2", "L", "Lsum"]
+Part = Literal["precision", "recall", "f"]
+
+PARTS = {"1": NGRAMS, "2": NGRAMS, "L": LCS, "Lsum": UNION}
+COLUMN = {"1": 2, "2": 3, "L": 4, "Lsum": 5}
 
 
 class Rouge(NamedTuple):
-    """Shares of common tokens in the output, in the target, and their harmonic mean."""
+    """Shares of common tokens, (rows,) each.
 
-    precision: float
-    recall: float
-    f: float
-
-
-def tokens(text: str) -> list[str]:
-    """Runs of ASCII letters and digits of the lower-cased text; other scripts are nothing."""
-    return TOKEN.findall(text.lower())
-
-
-def lcs_vectors(row: Tokens, column: Tokens) -> Iterator[int]:
-    """The bit vector before the first and after every token of `column`."""
-    places: dict[str, int] = {}
-    for place, token in enumerate(row):
-        places[token] = places.get(token, 0) | (1 << place)
-    full = (1 << len(row)) - 1
-    vector = full
-    yield vector
-    for token in column:
-        hits = vector & places.get(token, 0)
-        vector = ((vector + hits) | (vector - hits)) & full
-        yield vector
-
-
-def lcs_length(one: Tokens, other: Tokens) -> int:
-    """Length of the longest common subsequence."""
-    (last,) = deque(lcs_vectors(one, other), maxlen=1)
-    return len(one) - last.bit_count()
-
-
-def lcs_places(target: Tokens, output: Tokens) -> set[int]:
-    """Places in the target of one longest common subsequence.
-
-    Of several the one that `rouge_score` takes: walking from the ends, along equal tokens,
-    else to the previous output token where the table is strictly larger there, else to the
-    previous target token.
+    Args:
+        precision: of the output's tokens.
+        recall: of the target's tokens.
+        f: their harmonic mean.
     """
-    vectors = list(lcs_vectors(target, output))
-    places = set()
-    i, j = len(target), len(output)
-    while i and j:
-        if target[i - 1] == output[j - 1]:
-            i, j = i - 1, j - 1
-            places.add(i)
-        elif vectors[j] >> (i - 1) & 1:
-            i -= 1
-        else:
-            j -= 1
-    return places
+
+    precision: FloatArray
+    recall: FloatArray
+    f: FloatArray
 
 
-def rouge(common: int, output: int, target: int) -> Rouge:
+def shares(common: Counts, output: Counts, target: Counts) -> Rouge:
     """ROUGE from counts of tokens; 0 where a side has none, as `rouge_score` has it."""
-    precision, recall = common / max(output, 1), common / max(target, 1)
-    if not common:
-        return Rouge(precision, recall, 0.0)
-    return Rouge(precision, recall, 2 * precision * recall / (precision + recall))
+    precision, recall = common / np.maximum(output, 1), common / np.maximum(target, 1)
+    either = np.where(common > 0, precision + recall, 1.0)
+    return Rouge(precision, recall, 2 * precision * recall / either)
 
 
-def rouge_1(output: str, target: str) -> Rouge:
-    """Tokens in common, each counted as often as both sides have it."""
-    have, want = tokens(output), tokens(target)
-    return rouge((Counter(have) & Counter(want)).total(), len(have), len(want))
+def rouge(counts: Counts, kind: Kind) -> Rouge:
+    """One ROUGE from what `saltus.kernels.rouge` counts.
 
-
-def rouge_l(output: str, target: str) -> Rouge:
-    """The longest common subsequence of all tokens."""
-    have, want = tokens(output), tokens(target)
-    return rouge(lcs_length(want, have), len(have), len(want))
-
-
-def rouge_l_words(output: str, target: str) -> Rouge:
-    """The longest common subsequence of the words that white space parts."""
-    have, want = output.split(), target.split()
-    return rouge(lcs_length(want, have), len(have), len(want))
-
-
-def rouge_lsum(output: str, target: str) -> Rouge:
-    """Per line of the target the union of its common subsequences with the output's lines.
-
-    No token counts more often than both sides have it (as ROUGE 1.5.5 counts).
+    Args:
+        counts: (rows, 6).
+        kind: of 1-grams, 2-grams, subsequences, or unions of them line by line.
     """
-    have, want = ([tokens(line) for line in text.split("\n")] for text in (output, target))
-    left = Counter(token for line in have for token in line)
-    left &= Counter(token for line in want for token in line)
-    lengths = sum(map(len, have)), sum(map(len, want))
-    common = 0
-    for line in want:
-        union: set[int] = set().union(*(lcs_places(line, other) for other in have))
-        for place in union:
-            common += left[line[place]] > 0
-            left[line[place]] -= 1
-    return rouge(common, *lengths)
+    shorter = int(kind == "2")
+    lengths = (np.maximum(counts[:, side] - shorter, 0) for side in (0, 1))
+    return shares(counts[:, COLUMN[kind]], *lengths)
 
 
-def _best(
-    output: Outputs, targets: Targets, pair: Callable[[str, str], Rouge], part: str = "f"
-) -> Values:
-    """One part of the ROUGE with the target that has the largest F.
+def rouge_of_words(counts: Counts) -> Rouge:
+    """ROUGE-L from what `saltus.kernels.word_lcs` counts, (rows, 3)."""
+    return shares(counts[:, 2], counts[:, 0], counts[:, 1])
 
-    A target without tokens (such as one in Chinese) is missing, not the 0 of `rouge_score`.
+
+def stemmed(text: str) -> str:
+    """A text's tokens as `rouge_score` stems them, lines kept.
+
+    Raises:
+        SaltusError: the package `nltk` is not installed.
     """
+    lines = rouge_lines(text)
+    return "\n".join(" ".join(w if len(w) <= 3 else _stem()(w) for w in line) for line in lines)
 
-    def value(text: str, given: Sequence[str]) -> float:
-        scores = [pair(text, target) for target in given if pair(target, target).f]
-        best = max(scores, key=lambda score: score.f, default=None)
-        return float("nan") if best is None else float(getattr(best, part))
 
-    scored, missing, _ = each(output, targets, value)
-    missing[np.isnan(scored) & present(missing)] = "the target has no words to compare"
-    return Values(scored, missing)
+def can_stem() -> bool:
+    """Whether `stemmed` has its package."""
+    try:
+        _stem()
+    except SaltusError:
+        return False
+    return True
+
+
+@cache
+def _stem() -> Callable[[str], str]:
+    """Porter's stemmer in nltk's version; every distinct word is stemmed once."""
+    try:
+        porter = importlib.import_module("nltk.stem.porter")
+    except ImportError:
+        raise SaltusError(
+            "stemming needs the package nltk; install it with `pip install saltus[stem]`"
+        ) from None
+    stem: Callable[[str], str] = cache(porter.PorterStemmer().stem)
+    return stem
+
+
+# ---- metrics
+
+
+def _rouge(output: Outputs, targets: Targets, kind: Kind, part: Part = "f", scale: float = 1.0,
+           change: Callable[[str], str] = str) -> Values:  # fmt: skip
+    """One part of a ROUGE with the target that has the largest F."""
+
+    def scored(have: Sequence[str], want: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        if change is not str:
+            have, want = [change(text) for text in have], [change(text) for text in want]
+        counts = kernels.rouge(have, want, PARTS[kind])
+        found = rouge(counts, kind)
+        rank = np.where(counts[:, 1] > (kind == "2"), found.f, np.nan)
+        return scale * getattr(found, part), rank
+
+    return best_values(output, targets, scored, NO_WORDS)
 
 
 @metric(
@@ -146,7 +127,6 @@ def _best(
     bounds=(0.0, 1.0),
     reaction="continuous",
     source=SOURCE,
-    aliases=("rouge_l",),
     link="error_rate",
 )
 def rouge_l_f(output: Outputs, targets: Targets) -> Values:
@@ -156,7 +136,7 @@ def rouge_l_f(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest F counts.
     """
-    return _best(output, targets, rouge_l)
+    return _rouge(output, targets, "L")
 
 
 @metric(
@@ -175,7 +155,7 @@ def rouge_l_precision(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest F counts.
     """
-    return _best(output, targets, rouge_l, "precision")
+    return _rouge(output, targets, "L", "precision")
 
 
 @metric(
@@ -194,7 +174,7 @@ def rouge_l_recall(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest F counts.
     """
-    return _best(output, targets, rouge_l, "recall")
+    return _rouge(output, targets, "L", "recall")
 
 
 @metric(
@@ -213,7 +193,13 @@ def rouge_l_f_words(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest F counts.
     """
-    return _best(output, targets, rouge_l_words)
+
+    def scored(have: Sequence[str], want: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        counts = kernels.word_lcs(have, want)
+        value = np.where(counts[:, 1] > 0, rouge_of_words(counts).f, np.nan)
+        return value, value
+
+    return best_values(output, targets, scored, NO_WORDS)
 
 
 @metric(
@@ -232,7 +218,7 @@ def rouge_lsum_f(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest F counts.
     """
-    return _best(output, targets, rouge_lsum)
+    return _rouge(output, targets, "Lsum")
 
 
 @metric(
@@ -241,7 +227,6 @@ def rouge_lsum_f(output: Outputs, targets: Targets) -> Values:
     bounds=(0.0, 1.0),
     reaction="continuous",
     source=SOURCE,
-    aliases=("rouge_1",),
     link="error_rate",
 )
 def rouge1_f(output: Outputs, targets: Targets) -> Values:
@@ -251,4 +236,62 @@ def rouge1_f(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest F counts.
     """
-    return _best(output, targets, rouge_1)
+    return _rouge(output, targets, "1")
+
+
+@metric(
+    unit="share of pairs of tokens",
+    better="higher",
+    bounds=(0.0, 1.0),
+    reaction="continuous",
+    source=SOURCE,
+    link="error_rate",
+)
+def rouge2_f(output: Outputs, targets: Targets) -> Values:
+    """F of the pairs of neighbouring tokens in common.
+
+    Args:
+        output: the answers.
+        targets: per answer the accepted answers; the one with the largest F counts.
+    """
+    return _rouge(output, targets, "2")
+
+
+def _of_harnesses(kind: Kind) -> None:
+    """Registers a ROUGE in percent, under the name that harnesses report."""
+
+    def percent(output: Outputs, targets: Targets) -> Values:
+        return _rouge(output, targets, kind, scale=100.0)
+
+    percent.__doc__ = f"ROUGE-{kind}, F in percent."
+    metric(
+        name=f"rouge{kind}", unit="percent", better="higher", bounds=(0.0, 100.0),
+        reaction="continuous", link="error_rate", aliases=(f"rouge{kind}_max",),
+        source=f"{SOURCE}; percent in lm-evaluation-harness and BIG-bench",
+    )(percent)  # fmt: skip
+
+
+def _with_stems(kind: Kind, alias: str) -> None:
+    """Registers a ROUGE of stems, as HELM reports it; missing where nltk is not installed."""
+
+    def stems(output: Outputs, targets: Targets) -> Values:
+        if can_stem():
+            return _rouge(output, targets, kind, change=stemmed)
+        missing = unusable(output, targets)
+        missing[missing == None] = "stemming needs the extra `stem` (nltk)"  # noqa: E711
+        return Values(np.full(len(output), np.nan), missing)
+
+    stems.__doc__ = f"F of ROUGE-{kind} with Porter's stemmer (package nltk)."
+    metric(
+        name=f"rouge{kind}_f_stemmed", unit="share of tokens", better="higher", bounds=(0.0, 1.0),
+        reaction="continuous", link="error_rate", aliases=(alias,),
+        source=f"{SOURCE}; Porter 1980, Program 14(3), in nltk's version",
+    )(stems)  # fmt: skip
+
+
+for _kind in ("1", "2", "L", "Lsum"):
+    _of_harnesses(_kind)
+_with_stems("1", "rouge_1")
+_with_stems("2", "rouge_2")
+_with_stems("L", "rouge_l")
+_with_stems("Lsum", "rouge_lsum")

@@ -38,6 +38,15 @@ def pairs(output: Outputs, targets: Targets) -> Pairs:
     return Pairs(np.array(items, dtype=np.int64), list(outputs), list(goals))
 
 
+def grouped(
+    output: Outputs, targets: Targets, there: BoolArray
+) -> tuple[list[str], list[list[str]]]:
+    """The answers where `there` holds, and the accepted answers of each."""
+    items = np.flatnonzero(there).tolist()
+    groups = [[target for target in targets[item] or () if target is not None] for item in items]
+    return [output[item] or "" for item in items], groups
+
+
 def best_of(item: IntArray, rank: FloatArray) -> IntArray:
     """The pair of each answer with the largest rank that is a number, the first of equals.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from saltus.metrics.metric import METRICS, Bounds, Chance, Link, Metric, plain
-from saltus.metrics.text import PARTNERS
 
 LM_EVAL = "lm-evaluation-harness, docs/task_guide.md"
 SQUAD = "Rajpurkar et al. 2018, SQuAD 2, arXiv:1806.03822"
@@ -85,16 +84,11 @@ for split in ("HasAns_", "NoAns_", "best_"):
     graded(f"{split}f1", bounds=PERCENT, unit="percent of tokens",
            source=SQUAD)  # fmt: skip
 
-graded("f1", "sequence_f1", "token_f1", bounds=SHARE, source="Rajpurkar et al. 2016, "
+graded("f1", "sequence_f1", bounds=SHARE, source="Rajpurkar et al. 2016, "
        "arXiv:1606.05250; of labels, not tokens, in GLUE")  # fmt: skip
 graded("mc2", bounds=SHARE, unit="probability", link="identity",
        source="Lin et al. 2022, TruthfulQA, arXiv:2109.07958")  # fmt: skip
-graded("bleu", "sacrebleu", bounds=PERCENT, unit="percent",
-       source="Papineni et al. 2002; Post 2018, arXiv:1804.08771")  # fmt: skip
-graded("chrf", "chrf++", bounds=PERCENT, unit="percent", source="Popovic 2015, W15-3049")
-for kind in ("rouge1", "rouge2", "rougeL", "rougeLsum"):
-    graded(kind, f"{kind}_max", bounds=PERCENT, unit="percent",
-           source="Lin 2004, W04-1013; percent in lm-evaluation-harness and BIG-bench")  # fmt: skip
+graded("chrf++", bounds=PERCENT, unit="percent", source="Popovic 2017, W17-4770")
 
 loss("ppl", "perplexity", "token_perplexity", unit="perplexity per token", link="perplexity",
      least=1.0, source=f"{LM_EVAL}: exp of nats per token")  # fmt: skip

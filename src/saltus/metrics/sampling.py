@@ -134,11 +134,10 @@ def nothing(answers: int, why: str) -> SetValue:
 def _pass_entry(k: int) -> Metric:
     def function(item: list[str], correct: FloatArray) -> SetValue:
         counts = tally(item, correct)
-        fewest = int(counts.answers.min(initial=0))
+        # an item that lost answers to a parser takes no part; one that never had k refuses all
+        fewest = int(min(np.bincount(counts.place).tolist(), default=0))
         if fewest < k:
-            return nothing(
-                len(item), f"some item has {fewest} scored answers, fewer than k = {k}"
-            )
+            return nothing(len(item), f"some item has {fewest} answers, fewer than k = {k}")
         return of_items(pass_at_k(counts.answers, counts.right, k), counts.place)
 
     return Metric(

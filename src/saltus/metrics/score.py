@@ -19,7 +19,6 @@ from saltus.metrics.metric import (
     FloatArray,
     Metric,
     Ragged,
-    Reasons,
     SetValue,
     Values,
     find,
@@ -42,26 +41,29 @@ class Batch:
         rows: the answers, extracted where that was asked for.
         failed: (rows,) replies in which no answer was found.
         extraction: how answers were found; None: replies are taken as they are.
+        judge: zero-or-one metric that says which answers are `correct`; None: the first of
+            the default ones that fits.
     """
 
     def __init__(
         self, rows: pl.DataFrame, failed: BoolArray, extraction: Extraction | None
     ) -> None:
         self.rows, self.failed, self.extraction = rows, failed, extraction
+        self.judge: Metric | None = None
         self._arguments: dict[str, object] = {}
 
     def argument(self, name: str) -> object:
         """A column as a metric's function takes it, or `correct`."""
         if name not in self._arguments:
-            self._arguments[name] = (
-                self._correct if name == CORRECT else argument(self.rows[name])
-            )
+            self._arguments[name] = self._correct if name == CORRECT else argument(self.rows[name])
         return self._arguments[name]
 
     @cached_property
     def _correct(self) -> FloatArray:
-        """Zero or one per answer by the first default metric of that kind that fits."""
+        """Zero or one per answer by the metric that is named for it or the first that fits."""
         entries = [entry for entry in METRICS if entry.default and entry.binary]
+        if self.judge is not None:
+            return values(self.judge, self).value
         fits = [entry for entry in entries if self.rows.filter(_has(entry.needs)).height]
         return values(fits[0], self).value if fits else np.full(self.rows.height, np.nan)
 
@@ -112,18 +114,22 @@ def score_sets(
 
     Args:
         responses: table `Responses`, or all its rows of some models and tasks.
-        metrics: names; those that have a value for each answer are left to `score`.
+        metrics: names; those that have a value for each answer are left to `score`, but the
+            first zero-or-one metric among them says which answers are right.
         extraction: how the answer is found in an output; None takes the output as it is.
 
     Returns:
         Table `Sets`, sorted by model and task.
     """
     entries = [entry for entry in named(metrics) if entry.kind == "set"]
+    judges = [entry for entry in named(metrics) if entry.kind == "answer" and entry.binary]
     if not entries or responses.is_empty():
         return empty(Sets)
     whole = conform(responses, Responses).sort("model", "task", maintain_order=True)
     groups = whole.partition_by("model", "task", maintain_order=True)
     batches = [batch_of(group, extraction) for group in groups]
+    for batch in batches:
+        batch.judge = judges[0] if judges else None
     rows = [_set_row(entry, batch) for batch in batches for entry in entries]
     return conform(pl.DataFrame(rows, infer_schema_length=None), Sets)
 

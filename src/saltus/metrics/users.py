@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from saltus.errors import SaltusError
-from saltus.metrics.measure import LIMITS, measured
+from saltus.metrics.measure import measured
 from saltus.metrics.metric import CORRECT, METRICS, Metric, Values, present
 from saltus.metrics.text import PARTNERS, unusable
 from saltus.metrics.tokens import tokenizer_metrics
+from saltus.store import sha256
 from saltus.tables import Responses, columns
 
 SIMPLE = ("output", "target")
@@ -48,8 +49,9 @@ def resolve(name: str) -> str:
         return METRICS.put(load(Path(path), rest)).name
     kind = next((prefix for prefix in TOKENS if name.startswith(prefix)), None)
     if kind and name.endswith(".json"):
-        made = tokenizer_metrics(Path(name.removeprefix(kind)))
-        return made[TOKENS.index(kind)].name
+        path_of = Path(name.removeprefix(kind))
+        made = tokenizer_metrics(path_of)[TOKENS.index(kind)]
+        return METRICS.put(replace(made, source=f"{made.source}; {origin(path_of)}")).name
     return name
 
 
@@ -69,11 +71,12 @@ def load(path: Path, function: str) -> Metric:
     found = _function(_module(path), path, function)
     known = next((entry for entry in METRICS if entry.function is found), None)
     if known is not None:  # the file registered it with @metric
-        return known
+        return replace(known, source=f"{known.source}; {origin(path)}@{function}")
     facts = _facts(found, path, function)
     arguments = tuple(inspect.signature(found).parameters)
     if arguments == SIMPLE:
-        wrapped, needs = _one_by_one(found, facts.get("better", "higher")), ("output", "targets")
+        wrapped = _one_by_one(found, facts.get("better", "higher"))
+        needs: tuple[str, ...] = ("output", "targets")
     else:
         wrapped, needs = _by_column(found), _needs(path, function, arguments)
     entry = Metric(
@@ -84,11 +87,16 @@ def load(path: Path, function: str) -> Metric:
         better=facts.pop("better", "higher"),
         bounds=facts.pop("bounds", (None, None)),
         reaction=facts.pop("reaction", "continuous"),
-        source=facts.pop("source", f"{path.name}@{function}"),
+        source=f"{facts.pop('source', 'a user')}; {origin(path)}@{function}",
         summary=(found.__doc__ or "A user's metric.").strip().partition("\n")[0],
         **facts,
     )
     return entry if "reaction" in getattr(found, "facts", {}) else _with_reaction(entry)
+
+
+def origin(path: Path) -> str:
+    """A file by name and content, so that a changed file is seen as another source."""
+    return f"{path.name} (SHA-256 {sha256(path)[:16]})"
 
 
 def recorded(names: Iterable[str]) -> list[dict[str, Any]]:
@@ -105,7 +113,10 @@ def remember(facts: Sequence[Mapping[str, Any]]) -> None:
     """Registers metrics of an audit's manifest as facts without functions."""
     for given in facts:
         if given["name"] not in METRICS:
-            lists = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+            lists: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in given.items()
+            }
             METRICS.add(Metric(function=None, needs=(), **lists))
 
 
@@ -206,6 +217,6 @@ def _with_reaction(entry: Metric) -> Metric:
         found = measured(entry)
     except Exception:  # a function that fails on made-up answers may do well on real ones
         return entry
-    if found is None or not found.discontinuous or found.jump < LIMITS.all_or_nothing:
+    if found is None or not found.discontinuous:
         return entry
     return replace(entry, reaction="thresholded", partners=PARTNERS)

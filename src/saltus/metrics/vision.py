@@ -63,7 +63,8 @@ def squared_errors(images: FloatArray, reconstructions: FloatArray) -> FloatArra
         images: (images, ...) pixels on the scale [0, 1].
         reconstructions: the same shape.
     """
-    return np.square(images - reconstructions).reshape(len(images), -1).sum(axis=1)
+    apart: FloatArray = np.square(images - reconstructions).reshape(len(images), -1).sum(axis=1)
+    return apart
 
 
 def reconstruction(errors: FloatArray, limit: float) -> FloatArray:

@@ -108,7 +108,10 @@ class Archive:
         if len(local) < _LOCAL.size or local[:4] != MAGIC:
             raise ReadError("the archive is damaged: no member where one should be", at)
         *_, name_length, extra_length = _LOCAL.unpack(local)
-        self._stream.seek(member.offset + _LOCAL.size + name_length + extra_length)
+        name = self._stream.read(name_length).decode("utf-8", errors="replace")
+        if name != member.name:
+            raise ReadError("the archive is damaged: another member is where it should be", at)
+        self._stream.seek(extra_length, 1)
         data = self._stream.read(member.packed)
         if len(data) < member.packed:
             raise ReadError("the archive is cut short", at)
@@ -208,6 +211,8 @@ def _members(path: Path, table: bytes, count: int) -> dict[str, Member]:
         sizes = _long_sizes(extra, size, packed, fields[-1])
         position += names + extras + notes
         members[name] = Member(name, flags, method, crc, sizes[1], sizes[0], sizes[2])
+    if position != len(table):
+        raise ReadError("the zip's table of contents is damaged", path)
     return members
 
 

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from saltus.readers.facts import label
+from saltus.readers.mend import Count
 from saltus.readers.reader import Options
 
 MADE_HERE = "saltus"
@@ -18,6 +19,7 @@ NUMBERS = {
     "n_params": "params", "n_tokens": "tokens", "train_flops": "flops", "validation_loss": "loss",
 }  # fmt: skip
 WHOLE = ("step", "seed")
+LARGEST = 1e15
 TEXTS = {"model_family": "family", "validation_loss_name": "loss_name", "regime": "regime"}
 
 
@@ -31,7 +33,7 @@ class Uncertainty(msgspec.Struct):
     """How sure an aggregate is."""
 
     standard_error: StandardError | None = None
-    num_samples: int | None = None
+    num_samples: Count | None = None
 
 
 class ScoreDetails(msgspec.Struct):
@@ -90,6 +92,12 @@ class ModelInfo(msgspec.Struct):
     additional_details: dict[str, Any] | None = None
 
 
+class Details(msgspec.Struct):
+    """About the file of instances."""
+
+    total_rows: Count | None = None
+
+
 class Document(msgspec.Struct):
     """One aggregate file."""
 
@@ -97,6 +105,7 @@ class Document(msgspec.Struct):
     evaluation_id: str
     model_info: ModelInfo
     evaluation_results: list[Result]
+    detailed_evaluation_results: Details | None = None
 
 
 class Input(msgspec.Struct):
@@ -193,6 +202,8 @@ def run_of(found: Document, options: Options) -> Run:
     for key, column in {**NUMBERS, **{name: name for name in WHOLE}}.items():
         text = details.get(key)
         value = _number(text)
+        if value is not None and key in WHOLE and not (value.is_integer() and value < LARGEST):
+            value = None
         if text is not None and value is None:
             unread[key] = str(text)
         facts[column] = int(value) if value is not None and key in WHOLE else value

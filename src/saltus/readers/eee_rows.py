@@ -53,6 +53,8 @@ class Rows:
         self.responses: list[Row] = []
         self.reported: list[Row] = []
         self.notes: Counter[str] = Counter()
+        announced = about.detailed_evaluation_results if about else None
+        self._announced = announced.total_rows if announced else None
         self._scored: Counter[tuple[str, str, str, str | None]] = Counter()
         self._seen: set[tuple[str, str, int, str | None]] = set()
 
@@ -114,6 +116,13 @@ class Rows:
 
     def findings(self) -> Iterator[Finding]:
         """What is not what it seems."""
+        lines = self._scored.total()
+        if self._announced is not None and lines < self._announced:
+            message = f"{self.path.name}: {lines} of {self._announced} lines are there"
+            yield finding(
+                "unfinished", message, severity="warning", model=self.label,
+                count=self._announced - lines,
+            )  # fmt: skip
         if self.notes["errors"]:
             message = f"{self.path.name}: instances that ended with an error; their scores are "
             yield finding(
@@ -158,7 +167,7 @@ def _right(instance: Instance) -> int | None:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() and len(text) < 19 else None
+    return int(text) if text is not None and text.isdecimal() and len(text) < 13 else None
 
 
 def real(text: str | None) -> float | None:

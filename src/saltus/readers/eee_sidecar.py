@@ -12,7 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from saltus.errors import ReadError, TableError
-from saltus.readers.files import sha256
+from saltus.readers.eee_parts import DOCUMENT, run_of
+from saltus.readers.files import document, sha256
+from saltus.readers.mend import decode
 from saltus.readers.reader import (
     BATCH_ROWS,
     Batch,
@@ -25,7 +27,7 @@ from saltus.readers.reader import (
 from saltus.tables import Responses, conform, schema
 
 SAMPLES, SIDECAR = "_samples.jsonl", "_saltus.parquet"
-CHECKSUM = "saltus_samples_sha256"
+CHECKSUM, NO_SAMPLES = "saltus_samples_sha256", "none"
 
 
 def columns() -> list[str]:
@@ -80,12 +82,18 @@ def _sniff(head: Head) -> bool:
     sniff=_sniff, source="Saltus, beside Every Eval Ever's instances: log-probabilities and all"
 )
 def eee_answers(path: Path, options: Options) -> Iterator[Batch]:
-    """No rows: it is read together with the instances beside it.
+    """No rows where instances lie beside it, which are read together with it; else its own.
 
     Raises:
-        ReadError: the instances are not there.
+        ReadError: the instances that it belongs to are not there, or nothing names the model.
     """
-    samples = path.with_name(path.name.removesuffix(SIDECAR) + SAMPLES)
-    if not samples.is_file():
-        raise ReadError(f"belongs to {samples.name}, which does not lie beside it", path)
-    yield Batch()
+    stem = path.name.removesuffix(SIDECAR)
+    if path.with_name(stem + SAMPLES).is_file():
+        yield Batch()
+        return
+    beside = path.with_name(f"{stem}.json")
+    if _checksum(path) != NO_SAMPLES or not beside.is_file():
+        raise ReadError(f"belongs to {stem}{SAMPLES}, which does not lie beside it", path)
+    run = run_of(decode(DOCUMENT, document(beside), beside), options)
+    for frame in frames(path, run.label):
+        yield Batch(run.models(), frame)

@@ -135,6 +135,9 @@ class KnownModel:
         flops: FLOPs of the whole training, where stated or where 6ND does not hold.
         tokens_per_step: tokens per optimizer step, for checkpoints.
         source: where this is published.
+        non_embedding_params: parameters without embeddings, where published.
+        corpus: what it was trained on.
+        tokenizer: models that share one cut text alike.
     """
 
     model: str
@@ -144,6 +147,9 @@ class KnownModel:
     flops: float | None
     tokens_per_step: float | None
     source: str
+    non_embedding_params: float | None = None
+    corpus: str | None = None
+    tokenizer: str | None = None
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -167,8 +173,9 @@ def known_models() -> Mapping[str, KnownModel]:
         params, tokens, flops = (_number(row[name]) for name in SIZES)
         per_step = _number(row["tokens_per_step"])
         entry = KnownModel(
-            row["model"], row["family"], params, tokens, flops, per_step, row["source"]
-        )
+            row["model"], row["family"], params, tokens, flops, per_step, row["source"],
+            _number(row["non_embedding_params"]), row["corpus"] or None, row["tokenizer"] or None,
+        )  # fmt: skip
         for name in _names(row):
             if name in known:
                 raise SaltusError(f"families.csv names {name!r} twice")

@@ -14,8 +14,9 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -24,10 +25,13 @@ from saltus.errors import ReadError
 HEAD_BYTES = 64 << 10
 FIRST_LINE_BYTES = 1 << 20
 LINE_BYTES = 64 << 20
+BLOCK_BYTES = 1 << 20
 DOCUMENT_BYTES = 256 << 20
 DECOMPRESSED_BYTES = 20_000_000_000
 
 Value = TypeVar("Value")
+FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What decoding may raise; `decode` tells them by place."""
 # a string that the end of the text cuts off is one token too
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"(\s*:)?|\\?\Z)|[{}\[\]]')
 
@@ -82,25 +86,72 @@ def head_bytes(path: Path) -> bytes:
     return data
 
 
+class Block(NamedTuple):
+    """Some whole lines of a file, the number of the first from 1, and how many they are."""
+
+    first: int
+    lines: int
+    data: memoryview
+
+
+def line_blocks(path: Path, advance: Callable[[int], None]) -> Iterator[Block]:
+    """Whole decompressed lines, about 1 MB at a time, in one buffer that is filled again.
+
+    Raises:
+        ReadError: a line over 64 MB, more than 20 GB in all, or a damaged gzip file.
+    """
+    with opened(path) as (raw, stream):
+        buffer, begun, first, total, told = bytearray(BLOCK_BYTES), 0, 1, 0, 0
+        while size := stream.readinto(memoryview(buffer)[begun:]):  # type: ignore[attr-defined]
+            total += size
+            if total > DECOMPRESSED_BYTES:
+                limit = DECOMPRESSED_BYTES // 10**9
+                raise ReadError(f"more than {limit} GB when decompressed; split it", path, first)
+            full = begun + size
+            end = buffer.rfind(b"\n", begun, full) + 1
+            if end:
+                if end > LINE_BYTES:  # a block is larger than that only for a very long line
+                    _check_lengths(buffer[:end], path, first)
+                count = buffer.count(b"\n", 0, end)
+                yield Block(first, count, memoryview(buffer)[:end])
+                first += count
+                here = raw.tell()
+                advance(here - told)
+                told = here
+            buffer, begun = _moved(buffer, end, full, path, first)
+        if begun:
+            yield Block(first, 1, memoryview(buffer)[:begun])
+
+
+def _check_lengths(block: bytearray, path: Path, first: int) -> None:
+    for number, line in enumerate(BytesIO(block), first):
+        if len(line) > LINE_BYTES:
+            raise ReadError(f"a line is longer than {LINE_BYTES >> 20} MB", path, number)
+
+
+def _moved(buffer: bytearray, end: int, full: int, path: Path, first: int) -> tuple[bytearray, int]:
+    """A buffer that begins with the unfinished line, with room to go on.
+
+    It is a new one, because what was decoded from the old one may still refer to it.
+    """
+    begun = full - end
+    if begun > LINE_BYTES:
+        raise ReadError(f"a line is longer than {LINE_BYTES >> 20} MB", path, first)
+    larger = bytearray(max(BLOCK_BYTES, 2 * begun))
+    larger[:begun] = memoryview(buffer)[end:full]
+    return larger, begun
+
+
 def byte_lines(path: Path, advance: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
     """The decompressed lines with their numbers, from 1.
 
     Raises:
         ReadError: a line over 64 MB, more than 20 GB in all, or a damaged gzip file.
     """
-    with opened(path) as (raw, stream):
-        total = told = 0
-        for number, line in enumerate(iter(lambda: stream.readline(LINE_BYTES + 1), b""), 1):
-            total += len(line)
+    for block in line_blocks(path, advance):
+        for number, line in enumerate(BytesIO(block.data), block.first):
             if len(line) > LINE_BYTES:
                 raise ReadError(f"a line is longer than {LINE_BYTES >> 20} MB", path, number)
-            if total > DECOMPRESSED_BYTES:
-                limit = DECOMPRESSED_BYTES // 10**9
-                raise ReadError(f"more than {limit} GB when decompressed; split it", path, number)
-            if number % 1000 == 0:
-                here = raw.tell()
-                advance(here - told)
-                told = here
             yield number, line
 
 
@@ -143,6 +194,8 @@ def decode(
         return decoder.decode(data)
     except msgspec.ValidationError as fault:
         raise ReadError(str(fault), path, line, field) from None
+    except UnicodeDecodeError as fault:
+        raise ReadError(f"not UTF-8 text ({fault.reason})", path, line, field) from None
     except msgspec.DecodeError as fault:
         return _decode_leniently(decoder, bytes(data), str(fault), path, line, field)
     except RecursionError:
@@ -155,12 +208,17 @@ def _decode_leniently(
 ) -> Value:  # fmt: skip
     try:
         value = json.loads(data)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
         raw = _raw(value, decoder.type)
         return cast(Value, raw) if raw is not None else msgspec.convert(value, type=decoder.type)
     except RecursionError:
         raise ReadError("the JSON is nested too deep", path, line, field) from None
     except msgspec.ValidationError as fault:
         raise ReadError(str(fault), path, line, field) from None
+    except UnicodeEncodeError:
+        what = "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text"
+        raise ReadError(what, path, line, field) from None
     except (ValueError, UnicodeDecodeError):
         cut = len(data) > 0 and not data.rstrip().endswith((b"}", b"]"))
         hint = " (cut short?)" if cut else ""

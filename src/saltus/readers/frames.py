@@ -20,7 +20,12 @@ def list_series(cells: Sequence[Sequence[Any] | None], inner: DataType) -> pl.Se
     """
     if not cells:
         return pl.Series("cells", [], dtype=pl.List(inner))
+    if not any(cells):
+        return pl.Series("cells", cells, dtype=pl.List(inner))
     lengths = np.fromiter((len(cell) if cell else 0 for cell in cells), np.int64, len(cells))
+    if lengths[0] and (lengths == lengths[0]).all():
+        flat = pl.Series("cells", list(chain.from_iterable(cast(Any, cells))), dtype=inner)
+        return flat.reshape((len(cells), int(lengths[0]))).arr.to_list()
     flat = pl.Series("cells", list(chain.from_iterable(filter(None, cells))), dtype=inner)
     rows = pl.Series("row", np.repeat(np.arange(len(cells)), lengths))
     lists = pl.DataFrame([rows, flat]).group_by("row", maintain_order=True).agg("cells")

@@ -34,13 +34,17 @@ class Seen:
 
     def __init__(self) -> None:
         self._chunks: list[NDArray[np.uint64]] = []
+        self.last_repeats = False
+        """Whether the last batch had one of its keys more than once."""
 
     def before(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """(rows,) how many earlier batches' rows had the key; then remember these."""
         count = np.zeros(len(keys), np.int64)
         for chunk in self._chunks:
             count += np.searchsorted(chunk, keys, "right") - np.searchsorted(chunk, keys, "left")
-        self._chunks.append(np.sort(keys))
+        ordered = np.sort(keys)
+        self.last_repeats = bool((ordered[1:] == ordered[:-1]).any())
+        self._chunks.append(ordered)
         if len(self._chunks) > SEEN_CHUNKS:
             self._chunks = [np.sort(np.concatenate(self._chunks), kind="stable")]
         return count
@@ -67,6 +71,9 @@ class Gathered:
     values: Seen = field(default_factory=Seen)
     repeats: Counter[tuple[str, str]] = field(default_factory=Counter)
     conflicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    losses: UserModels = field(default_factory=UserModels)
+    filtered: str | None = None
+    filters: dict[tuple[str, str], set[str | None]] = field(default_factory=dict)
 
     def note(self, *notes: Finding) -> None:
         """Keep findings; one that comes batch after batch is counted once with its sum."""
@@ -86,6 +93,8 @@ class Gathered:
         for table, frame in ((Responses, batch.responses), (Reported, batch.reported)):
             if frame is None or frame.is_empty():
                 continue
+            if table is Responses and "filter" in frame.columns:
+                frame = self._chosen(frame)
             whole = conform(self._numbered(frame, table), table)
             names = whole["model"].unique().to_list()
             self.seen.update(names)
@@ -94,6 +103,28 @@ class Gathered:
             self._give(table, whole)
             rows += whole.height
         return rows
+
+    def _chosen(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The answers of the filter that the user chose; all are remembered by name."""
+        seen = frame.select("model", "task", "filter").unique(maintain_order=True)
+        for model, task, name in seen.iter_rows():
+            self.filters.setdefault((model, task), set()).add(name)
+        if self.filtered is None:
+            return frame
+        return frame.filter(pl.col("filter").is_null() | (pl.col("filter") == self.filtered))
+
+    def several_filters(self) -> dict[str, list[str]]:
+        """Tasks whose answers of one model stand under several filters, none of them chosen.
+
+        Raises:
+            SaltusError: no answer stands under the filter that was chosen.
+        """
+        names = {name for found in self.filters.values() for name in found if name is not None}
+        if self.filtered is not None and self.filtered not in names:
+            listed = ", ".join(sorted(names)) or "none"
+            raise SaltusError(f"--filter {self.filtered}: no answer has it; there are: {listed}")
+        many = {} if self.filtered else self.filters
+        return {t: sorted(map(str, f)) for (_, t), f in many.items() if len(f) > 1}
 
     def _give(self, table: type[Table], frame: pl.DataFrame) -> None:
         self.counts[table.name] += frame.height
@@ -123,14 +154,17 @@ class Gathered:
         )
         key = pl.struct("model", "task", "item", part, "sample").hash(seed=0)
         keys = frame.select(key.alias("key"))
-        within = keys.select(pl.int_range(pl.len()).over("key")).to_series()
         seen = self.answers if answers else self.values
-        count = (within + pl.Series(seen.before(keys["key"].to_numpy()))).alias("count")
+        count = pl.Series("count", seen.before(keys["key"].to_numpy()))
+        if seen.last_repeats:
+            count = keys.select(pl.int_range(pl.len()).over("key") + count).to_series()
         if answers:
-            again = frame.select("model", "task", count).filter(pl.col("count") > 0)
+            again = frame.select("model", "task", count.alias("count")).filter(pl.col("count") > 0)
             for model, task, rows in again.group_by("model", "task").len().iter_rows():
                 self.repeats[model, task] += rows
-        number = pl.when(pl.col("item").is_not_null()).then(pl.coalesce("sample", count))
+        number = pl.when(pl.col("item").is_not_null()).then(
+            pl.coalesce("sample", pl.lit(count.alias("count")))
+        )
         return frame.with_columns(number.alias("sample"))
 
     def skipped(self, paths: Sequence[str]) -> None:
@@ -147,7 +181,7 @@ class Gathered:
             SaltusError: no input has the column.
         """
         for role, name in columns.items():
-            if role not in self.used | self.user.used:
+            if role not in self.used | self.user.used | self.losses.used:
                 raise SaltusError(f"--columns {role}={name}: no input has a column {name!r}")
 
     def finish(self, require_facts: bool) -> None:
@@ -164,7 +198,7 @@ class Gathered:
                 lost.append(str(place["model_name"]))
         if lost and require_facts:
             raise known.unknown_models(lost)
-        frame = pl.DataFrame(rows, schema_overrides=dict(schema(Models)))
+        frame = pl.DataFrame(rows, schema=schema(Models))
         self._give(Models, conform(frame, Models))
         self._count_findings()
         notes = pl.DataFrame(list(self.findings.values()), schema=schema(Findings))
@@ -173,7 +207,8 @@ class Gathered:
     def _facts(self, place: Mapping[str, Any]) -> Facts:
         """The user's word before the file's, and the file's before `families.csv`."""
         name, step = place["model_name"], place["step"]
-        stated = self.user.find(place["model"], name, step)
+        losses = self.losses.exact(place["model"], name, step)
+        stated = known.merge(losses, self.user.find(place["model"], name, step))
         found = known.merge(stated, self.facts.get((name, step, place["seed"]), Facts()))
         public = known.published(name, step) if place["model"] in self.needy else Facts()
         if stated.listed:

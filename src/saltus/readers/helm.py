@@ -34,6 +34,7 @@ from saltus.readers.mend import decode
 from saltus.readers.reader import BATCH_ROWS, Batch, Faults, Finding, Head, Options, finding, reader
 
 RUN = "run_spec.json"
+MOST = 1e12  # items; more than that is no number of items
 DATA_FILES = ("scenario_state.json", "stats.json", "per_instance_stats.json")
 _MODEL = re.compile(r"(?:(?<=[:,])|^)model(?:_deployment)?=[^,]*,?")
 OWN_TEXT = frozenset(
@@ -188,11 +189,12 @@ def helm_stats(path: Path, options: Options) -> Iterator[Batch]:
     plain = [stat for stat in decode(STATS, document(path), path) if stat.name.plain]
     scores = [stat for stat in plain if _is_score(stat, method)]
     main = main_split(stat.name.split for stat in scores)
-    items = {s.name.split: s.mean for s in plain if s.name.name == "num_instances"}.get(main)
+    sizes = {s.name.split: s.mean for s in plain if s.name.name == "num_instances"}
+    items = sizes.get(main)
     place = {"model": run.label(task), "task": task, "source": path.name}
     rows: list[Row] = [
         {**place, "metric": stat.name.name, "value": stat.mean,
-         "items": None if items is None else int(items)}
+         "items": int(items) if items is not None and 0 <= items < MOST else None}
         for stat in scores
         if stat.name.split == main
     ]  # fmt: skip

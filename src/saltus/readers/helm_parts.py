@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from saltus.readers.mend import Count
+
 
 class Text(msgspec.Struct):
     """A text in an object of its own."""
@@ -73,14 +75,14 @@ class Request(msgspec.Struct):
     """One request with its item and its result (`request_states[]`)."""
 
     instance: Instance
-    reference_index: int | None = None
+    reference_index: Count | None = None
     request_mode: str | None = None
-    train_trial_index: int = 0
+    train_trial_index: Count = 0
     output_mapping: dict[str, str] | None = None
     request: Prompt = msgspec.field(default_factory=Prompt)
     result: Result | None = None
-    num_train_instances: int | None = None
-    num_conditioning_tokens: int = 0
+    num_train_instances: Count | None = None
+    num_conditioning_tokens: Count = 0
 
 
 class Adapter(msgspec.Struct):
@@ -88,7 +90,7 @@ class Adapter(msgspec.Struct):
 
     method: str
     model: str
-    max_train_instances: int | None = None
+    max_train_instances: Count | None = None
 
 
 class RunSpec(msgspec.Struct):
@@ -123,7 +125,7 @@ class Stat(msgspec.Struct):
     """One number; `count` 0 means that there is none."""
 
     name: StatName
-    count: int = 0
+    count: Count = 0
     sum: float | None = None
 
     @property
@@ -136,7 +138,7 @@ class ItemStats(msgspec.Struct):
     """The numbers of one item in one trial (`per_instance_stats.json`)."""
 
     instance_id: str
-    train_trial_index: int = 0
+    train_trial_index: Count = 0
     perturbation: Any = None
     stats: list[Stat] = []
 

@@ -26,7 +26,7 @@ HEADER, START = "header.json", "_journal/start.json"
 SUMMARY, REDUCED = "summaries.json", "reductions.json"
 JOURNAL, SAMPLES = "_journal/summaries/", "samples/"
 SHOTS = ("fewshot", "num_fewshot", "n_fewshot", "few_shot", "shots", "n_shots")
-_STEP = re.compile(r"step[_-]?(\d+)")
+_STEP = re.compile(r"step[_-]?(\d{1,15})(?!\d)")
 
 
 def _sniff_archive(head: Head) -> bool:
@@ -116,8 +116,10 @@ def merged_log(path: Path) -> Path | None:
     A shard `k` lies in `NAME.shards/k/`; the ledger of `NAME.eval` names what was merged.
     """
     companion = path.absolute().parent.parent
+    if companion.suffix != ".shards":
+        return None
     merged = companion.with_suffix(".eval")
-    if companion.suffix != ".shards" or not merged.is_file():
+    if not merged.is_file():
         return None
     with open_archive(merged) as archive:
         shards = _header(archive).eval.shards
@@ -174,7 +176,8 @@ def _rest(
     if not rows.seen:
         _add_reductions(log.reductions or [], rows)
     place = {"model": rows.model, "task": rows.task, "source": rows.name}
-    rows.reported += [{**place, **row} for row in aggregates(log.results)]
+    for row in aggregates(log.results):
+        rows.reported.append({**place, **row, "chance": rows.chance(row["metric"])})
     yield rows.batch(models)
     yield Batch(findings=(*faults.findings(), *rows.findings(), *_run_notes(log, rows)))
 
@@ -198,11 +201,11 @@ def _run_notes(log: Log, rows: Rows) -> Iterator[Finding]:
 
 def _ending(log: Log, rows: Rows) -> Iterator[tuple[str, int, str]]:
     planned = log.results.total_samples if log.results else 0
-    if log.status != "success":
-        of = f" of {planned}" if planned else ""
-        there = f"{len(rows.seen)}{of} samples are in the log"
+    of = f" of {planned}" if planned else ""
+    there = f"{len(rows.seen)}{of} samples are in the log"
+    if log.status != "success" or len(rows.seen) < planned:
         yield "unfinished", max(1, len(rows.seen)), f"the run's status is {log.status!r}; {there}"
-    elif log.invalidated:
+    elif log.invalidated and not rows.notes["invalidated"]:
         yield "invalidated", 1, "the log was marked invalid after the run"
 
 

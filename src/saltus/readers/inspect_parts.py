@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
+from saltus.readers.mend import Count
+
 
 class Dataset(msgspec.Struct):
     """What was evaluated: size of the whole data set, and the samples chosen."""
 
-    samples: int | None = None
+    samples: Count | None = None
     sample_ids: list[int | str] | None = None
     shuffled: bool | None = None
 
@@ -21,7 +23,7 @@ class Dataset(msgspec.Struct):
 class Config(msgspec.Struct):
     """How often each sample was asked, and how many samples there were to be."""
 
-    epochs: int | None = None
+    epochs: Count | None = None
     limit: Any = None
 
 
@@ -29,7 +31,7 @@ class Shard(msgspec.Struct):
     """One part of a merged log."""
 
     shard: str = ""
-    samples: int = 0
+    samples: Count = 0
 
 
 class Shards(msgspec.Struct):
@@ -61,15 +63,15 @@ class Aggregate(msgspec.Struct):
 
     name: str
     reducer: str | None = None
-    scored_samples: int | None = None
+    scored_samples: Count | None = None
     metrics: dict[str, Metric] = {}
 
 
 class Results(msgspec.Struct):
     """All aggregates, and how many samples they are of."""
 
-    total_samples: int = 0
-    completed_samples: int = 0
+    total_samples: Count = 0
+    completed_samples: Count = 0
     scores: list[Aggregate] = []
 
 
@@ -154,7 +156,7 @@ class Sample(msgspec.Struct):
     """One sample of one epoch; a summary has the same fields less the output."""
 
     id: int | str
-    epoch: int = 1
+    epoch: Count = 1
     input: str | list[Message] = ""
     choices: list[str] | None = None
     target: str | list[str] = ""

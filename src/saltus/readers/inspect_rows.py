@@ -64,6 +64,7 @@ class Rows:
         self.reported: list[Row] = []
         self.notes: Counter[str] = Counter()
         self.seen: set[tuple[str, int]] = set()
+        self._chances: list[float | None] = []
         self._size = 0
 
     @property
@@ -114,8 +115,16 @@ class Rows:
         for scorer, score in (sample.scores or {}).items():
             self.notes["edited"] += bool(score.history)
             chance = chance_of(sample) if scorer == CHOICE else None
+            if scorer == CHOICE:
+                self._chances.append(chance)
             for metric, value in values(scorer, score.value, self.notes):
                 self.reported.append({**where, "metric": metric, "value": value, "chance": chance})
+
+    def chance(self, metric: str) -> float | None:
+        """Chance level of an aggregate: the mean of its samples', where each has one."""
+        known = [chance for chance in self._chances if chance is not None]
+        whole = known and len(known) == len(self._chances) and metric == f"accuracy,{CHOICE}"
+        return sum(known) / len(known) if whole else None
 
     def batch(self, models: pl.DataFrame | None) -> Batch:
         """What was gathered, and a fresh start."""

@@ -225,9 +225,13 @@ def _groups(fields: Mapping[str, msgspec.Raw], path: Path) -> set[str]:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def metric_name(metric: str, filtered: str | None) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import polars as pl
+from msgspec import UNSET, UnsetType
 
 from saltus.errors import ReadError
 from saltus.readers.facts import find_model
-from saltus.readers.files import byte_lines, decode
-from saltus.readers.frames import DataType, frame_of
+from saltus.readers.files import FAULTS, Block, decode, line_blocks
+from saltus.readers.frames import DataType, list_series
 from saltus.readers.lm_eval import Run, metric_name, read_run
 from saltus.readers.reader import (
     BATCH_BYTES,
@@ -28,14 +31,21 @@ from saltus.readers.reader import (
     finding,
     reader,
 )
+from saltus.readers.records import number as number_of
 
 _NAME = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[0-9.:-]*\d)\.jsonl?(\.gz)?$")
 
 
-class Request(msgspec.Struct):
+class Request(msgspec.Struct, gc=False):
     """One request of an item: only its continuation is kept, the prompt is skipped over."""
 
     arg_1: Any = None
+
+
+class Continuation(msgspec.Struct, gc=False):
+    """The same where it is text."""
+
+    arg_1: str
 
 
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -49,18 +59,43 @@ _NO_METRICS = {
     "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
     "doc_hash", "prompt_hash", "target_hash",
 }  # fmt: skip
-_RESPONSES: dict[str, DataType] = {
-    "model": pl.String, "task": pl.String, "item": pl.String, "item_hash": pl.String,
-    "sample": pl.Int64, "filter": pl.String, "output": pl.String,
-    "targets": pl.List(pl.String), "target_index": pl.Int64,
-    "choice_logprobs": pl.List(pl.Float64), "choice_bytes": pl.List(pl.Int64),
-    "chance": pl.Float64, "source": pl.String,
-}  # fmt: skip
-_REPORTED: dict[str, DataType] = {
-    "model": pl.String, "task": pl.String, "metric": pl.String, "value": pl.Float64,
-    "item": pl.String, "source": pl.String,
-}  # fmt: skip
-Row = dict[str, object]
+Pair = tuple[str | float, Literal["True", "False"] | bool]
+KNOWN = ("acc", "acc_mutual_info")
+"""Scores that tell of the other fields, whether or not the line lists them as its metrics."""
+GREEDY = ("true", "false")
+
+
+class Sample(msgspec.Struct, gc=False):
+    """One line of the file; what no row is made of is skipped over."""
+
+    doc_id: int | str
+    target: Any = UNSET
+    filtered_resps: list[Any] | UnsetType = UNSET
+    metrics: list[str] | UnsetType = UNSET
+    filter: str | None = None
+    doc_hash: str | None = None
+    prompt_hash: str | None = None
+    resps: msgspec.Raw | UnsetType = UNSET
+    arguments: msgspec.Raw | UnsetType = UNSET
+    doc: msgspec.Raw | UnsetType = UNSET
+    acc: Any = UNSET
+    acc_mutual_info: Any = UNSET
+
+
+@lru_cache(maxsize=64)
+def _decoder(metrics: tuple[str, ...], choices: bool) -> msgspec.json.Decoder[Any]:
+    """Lines with these scores in the fields metric_0, metric_1, ...
+
+    Requests are typed for multiple choice, whose continuations are needed, so that the
+    prompts in them are passed over once.
+    """
+    names = {f"metric_{n}": name for n, name in enumerate(metrics) if name not in KNOWN}
+    fields: list[tuple[str, Any, Any]] = [(name, Any, UNSET) for name in names]
+    if choices:
+        fields.append(("arguments", dict[str, Continuation] | UnsetType, UNSET))
+        fields.append(("filtered_resps", list[Pair] | UnsetType, UNSET))
+    kind = msgspec.defstruct("Sample", fields, bases=(Sample,), rename=names, gc=False)
+    return msgspec.json.Decoder(kind)
 
 
 def _sniff(head: Head) -> bool:
@@ -73,7 +108,18 @@ class Line:
 
     path: Path
     number: int
-    members: Mapping[str, msgspec.Raw]
+    raw: bytes
+    members: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+
+    @classmethod
+    def parsed(cls, path: Path, number: int, raw: bytes) -> Line:
+        """The line with its members.
+
+        Raises:
+            ReadError: it is no JSON object.
+        """
+        members: dict[str, msgspec.Raw] = decode(_LINE, raw, path, number)
+        return cls(path, number, raw, members)
 
     def get(self, name: str, decoder: Any = _ANY, default: Any = None) -> Any:
         """A member, typed; the default where the line lacks it."""
@@ -89,19 +135,6 @@ class Line:
     def fault(self, what: str, field: str) -> ReadError:
         """An error at this line and field."""
         return ReadError(what, self.path, self.number, field)
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The requests of a multiple-choice item.
-
-    Args:
-        texts: continuation of each choice.
-        logprobs: log-probability of each, nats; None where the log has NaN.
-    """
-
-    texts: list[str]
-    logprobs: list[float] | None
 
 
 def run_of(path: Path, options: Options) -> tuple[Run, str]:
@@ -139,113 +172,330 @@ def lm_eval_samples(path: Path, options: Options) -> Iterator[Batch]:
     """
     run, task = run_of(path, options)
     faults = Faults(path, options.keep_going)
-    maker = _Rows(run.label(task), task, path.name)
+    rows = _Rows(path, run.label(task), task)
     models: pl.DataFrame | None = run.models([task])
     size = 0
-    for number, raw in byte_lines(path, options.advance):
-        if raw.isspace():
-            continue
-        try:
-            members: dict[str, msgspec.Raw] = decode(_LINE, raw, path, number)
-            maker.add(Line(path, number, members))
-        except ReadError as fault:
-            faults.take(fault)
-        size += len(raw)
-        if len(maker.responses) >= BATCH_ROWS or size > BATCH_BYTES:
-            yield maker.batch(models)
+    for block in line_blocks(path, options.advance):
+        if not rows.add_block(block):
+            for number, raw in enumerate(BytesIO(block.data), block.first):
+                try:
+                    rows.add(number, raw)
+                except ReadError as fault:
+                    faults.take(fault)
+        size += len(block.data)
+        if rows.count >= BATCH_ROWS or size > BATCH_BYTES:
+            yield rows.batch(models)
             models, size = None, 0
-    yield maker.batch(models)
-    yield Batch(findings=(*faults.findings(), *maker.findings()))
+    yield rows.batch(models)
+    yield Batch(findings=(*faults.findings(), *rows.findings()))
+
+
+@dataclass
+class _Columns:
+    """The answers of a batch, column by column; one append per cell costs least."""
+
+    line: list[int] = field(default_factory=list)
+    item: list[str] = field(default_factory=list)
+    item_hash: list[str | None] = field(default_factory=list)
+    prompt_hash: list[str | None] = field(default_factory=list)
+    filter: list[str | None] = field(default_factory=list)
+    sample: list[int | None] = field(default_factory=list)
+    output: list[str | None] = field(default_factory=list)
+    targets: list[list[str] | None] = field(default_factory=list)
+    target_index: list[int | None] = field(default_factory=list)
+    choice_logprobs: list[list[float] | None] = field(default_factory=list)
+    choice_bytes: list[list[int] | None] = field(default_factory=list)
+    chance: list[float | None] = field(default_factory=list)
+
+
+_LISTED: dict[str, DataType] = {
+    "targets": pl.String, "choice_logprobs": pl.Float64, "choice_bytes": pl.Int64,
+}  # fmt: skip
+_PLAIN: dict[str, DataType] = {
+    "line": pl.Int64, "item": pl.String, "item_hash": pl.String, "prompt_hash": pl.String,
+    "filter": pl.String, "sample": pl.Int64, "output": pl.String, "target_index": pl.Int64,
+    "chance": pl.Float64,
+}  # fmt: skip
+Scores = tuple[list[int], list[str], list[float | None]]
+"""Lines, items and values of one metric."""
 
 
 class _Rows:
     """Rows of one file, gathered until a batch is full."""
 
-    def __init__(self, model: str, task: str, name: str) -> None:
-        self.model, self.task, self.name = model, task, name
-        self.responses: list[Row] = []
-        self.reported: list[Row] = []
-        self.without_answer = self.without_number = 0
+    def __init__(self, path: Path, model: str, task: str) -> None:
+        self.path, self.model, self.task = path, model, task
+        self.answers = _Columns()
+        self.scores: dict[str, Scores] = {}
+        self.count = self.without_answer = self.without_number = 0
+        self._metrics: tuple[str, ...] = ()
+        self._choices = False
 
-    def add(self, line: Line) -> None:
+    def add_block(self, block: Block) -> bool:
+        """The rows of many lines of the same kind at once; False where they need a closer look."""
+        try:
+            samples = _decoder(self._metrics, self._choices).decode_lines(block.data)
+        except FAULTS:
+            return False
+        stated = list(self._metrics)
+        # blank lines are passed over, which would shift the numbers
+        if len(samples) != block.lines or any(sample.metrics != stated for sample in samples):
+            return False
+        answers = [_quick_answer(sample, self._choices) for sample in samples]
+        scores = {name: _quick_scores(samples, _field(n, name)) for n, name in enumerate(stated)}
+        if None in answers or None in scores.values():
+            return False
+        lines = range(block.first, block.first + block.lines)
+        self._extend(lines, samples, answers, scores)
+        return True
+
+    def _extend(
+        self, lines: Sequence[int], samples: list[Any], answers: list[Any],
+        scores: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        columns, items = self.answers, [str(sample.doc_id) for sample in samples]
+        columns.line += lines
+        columns.item += items
+        columns.item_hash += [sample.doc_hash for sample in samples]
+        columns.prompt_hash += [sample.prompt_hash for sample in samples]
+        columns.filter += [sample.filter for sample in samples]
+        by_name = vars(columns)
+        for name, cells in zip(Answer._fields, zip(*answers, strict=True), strict=True):
+            by_name[name] += cells
+        filters = [sample.filter for sample in samples]
+        for filtered in dict.fromkeys(filters):
+            kept = [n for n, other in enumerate(filters) if other == filtered]
+            for name, values in scores.items():
+                score = self.scores.setdefault(metric_name(name, filtered), ([], [], []))
+                score[0].extend(lines[n] for n in kept)
+                score[1].extend(items[n] for n in kept)
+                score[2].extend(values[n] for n in kept)
+        self.count += len(samples)
+
+    def add(self, number: int, raw: bytes) -> None:
         """The rows of one line."""
-        item = str(line.need("doc_id", _ITEM))
-        place = {"model": self.model, "task": self.task, "item": item}
-        place["source"] = f"{self.name}:{line.number}"
-        answers = _answers(line)
-        scores = dict(self._scores(line))
-        digest, filtered = line.get("doc_hash", _TEXT), line.get("filter", _TEXT)
+        try:
+            sample, scores = self._quick(raw)
+        except FAULTS:
+            if raw.isspace():
+                return
+            sample, scores = _slow(Line.parsed(self.path, number, raw))
+        item = str(sample.doc_id)
+        line = Line(self.path, number, raw)
+        answers = _answers(line, sample)
         for answer in answers:
-            self.responses.append({**place, "item_hash": digest, "filter": filtered, **answer})
-        for metric, value in scores.items():
-            self.reported.append({**place, "metric": metric_name(metric, filtered), "value": value})
+            self._append(number, item, sample, answer)
         self.without_answer += not answers
+        for name, value in scores.items():
+            self._score(number, item, metric_name(name, sample.filter), value)
+        self.count += 1
 
-    def _scores(self, line: Line) -> Iterator[tuple[str, float | None]]:
-        stated = line.get("metrics", _NAMES)
-        names = stated if stated is not None else [n for n in line.members if n not in _NO_METRICS]
-        for name in names:
-            value = line.get(name)
-            if isinstance(value, int | float):
-                yield name, float(value) if math.isfinite(value) else None
-            else:
-                self.without_number += 1
+    def _quick(self, raw: bytes) -> tuple[Sample, dict[str, Any]]:
+        """The line by the decoder that fitted the one before, and its scores."""
+        try:
+            sample = _decoder(self._metrics, self._choices).decode(raw)
+        except msgspec.ValidationError:
+            self._choices = False
+            sample = _decoder(self._metrics, False).decode(raw)
+        stated = sample.metrics
+        if stated is UNSET:
+            raise msgspec.ValidationError("the scores are not named")
+        choices = _is_choice(sample.filtered_resps)
+        if tuple(stated) != self._metrics or choices != self._choices:
+            self._metrics, self._choices = tuple(stated), choices
+            sample = _decoder(self._metrics, self._choices).decode(raw)
+        return sample, {
+            name: getattr(sample, _field(n, name)) for n, name in enumerate(self._metrics)
+        }
+
+    def _append(self, number: int, item: str, sample: Sample, answer: Answer) -> None:
+        columns = self.answers
+        columns.line.append(number)
+        columns.item.append(item)
+        columns.item_hash.append(sample.doc_hash)
+        columns.prompt_hash.append(sample.prompt_hash)
+        columns.filter.append(sample.filter)
+        columns.sample.append(answer.sample)
+        columns.output.append(answer.output)
+        columns.targets.append(answer.targets)
+        columns.target_index.append(answer.target_index)
+        columns.choice_logprobs.append(answer.choice_logprobs)
+        columns.choice_bytes.append(answer.choice_bytes)
+        columns.chance.append(answer.chance)
+
+    def _score(self, number: int, item: str, name: str, value: Any) -> None:
+        if not isinstance(value, int | float):
+            self.without_number += 1
+            return
+        lines, items, values = self.scores.setdefault(name, ([], [], []))
+        lines.append(number)
+        items.append(item)
+        values.append(number_of(value))
 
     def batch(self, models: pl.DataFrame | None) -> Batch:
         """What was gathered, and a fresh start."""
-        responses = frame_of(self.responses, _RESPONSES)
-        reported = frame_of(self.reported, _REPORTED)
-        self.responses, self.reported = [], []
+        responses, reported = self._responses(), self._reported()
+        self.answers, self.scores, self.count = _Columns(), {}, 0
         return Batch(models, responses, reported)
+
+    def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        source = pl.concat_str(pl.lit(f"{self.path.name}:"), pl.col("line").cast(pl.String))
+        place = {"model": pl.lit(self.model), "task": pl.lit(self.task), "source": source}
+        return frame.with_columns(**place).drop("line")
+
+    def _responses(self) -> pl.DataFrame:
+        columns = vars(self.answers)
+        series = [pl.Series(name, columns[name], dtype=dtype) for name, dtype in _PLAIN.items()]
+        lists = [list_series(columns[n], dtype).alias(n) for n, dtype in _LISTED.items()]
+        return self._placed(pl.DataFrame([*series, *lists]))
+
+    def _reported(self) -> pl.DataFrame | None:
+        types = {"line": pl.Int64, "item": pl.String, "value": pl.Float64}
+        parts = [
+            pl.DataFrame(dict(zip(types, cells, strict=True)), schema=types).with_columns(
+                metric=pl.lit(name)
+            )
+            for name, cells in self.scores.items()
+        ]
+        return self._placed(pl.concat(parts)) if parts else None
 
     def findings(self) -> Iterator[Finding]:
         """What was not kept."""
         if self.without_answer:
             message = (
-                f"{self.name}: items with one log-probability and no choices; only the harness's "
-                "own scores are kept"
+                f"{self.path.name}: items with one log-probability and no choices; only the "
+                "harness's own scores are kept"
             )
             yield finding(
                 "no_choices", message, model=self.model, task=self.task, count=self.without_answer
             )
         if self.without_number:
-            message = f"{self.name}: scores that are lists or text, not numbers, were left out"
+            message = f"{self.path.name}: scores that are lists or text, not numbers, were left out"
             yield finding(
                 "not_numbers", message, model=self.model, task=self.task, count=self.without_number
             )
 
 
-def _answers(line: Line) -> list[Row]:
+def _field(position: int, metric: str) -> str:
+    """Where a decoded line keeps one of its scores."""
+    return metric if metric in KNOWN else f"metric_{position}"
+
+
+def _quick_scores(samples: list[Any], name: str) -> list[float] | None:
+    """One score of many lines; nothing unless all are finite numbers."""
+    values = [getattr(sample, name) for sample in samples]
+    if not set(map(type, values)) <= {float, int}:
+        return None
+    try:
+        numbers = list(map(float, values))
+    except OverflowError:
+        return None
+    return numbers if math.isfinite(sum(numbers)) else None
+
+
+def _quick_answer(sample: Sample, choices: bool) -> Answer | None:
+    """The one answer of a usual line; nothing where it needs a closer look."""
+    responses, target = sample.filtered_resps, sample.target
+    if type(responses) is not list or type(target) is not str:
+        return None
+    if choices:
+        return _quick_choice(sample, responses, target.strip())
+    if len(responses) != 1 or type(responses[0]) is not str:
+        return None
+    return Answer(responses[0], [target])
+
+
+def _quick_choice(sample: Sample, pairs: list[Any], wanted: str) -> Answer | None:
+    requests: Any = sample.arguments
+    if type(requests) is not dict or sample.acc_mutual_info is not UNSET:
+        return None
+    texts = [request.arg_1 for request in requests.values()]
+    count = len(texts)
+    if count < 2 or len(pairs) != count:
+        return None
+    try:
+        logprobs = [float(value) for value, _ in pairs]
+    except ValueError:
+        return None
+    fits = {n for n, text in enumerate(texts) if text.strip() == wanted}
+    if wanted.isdecimal() and int(wanted) < count:
+        fits.add(int(wanted))
+    if len(fits) != 1 or math.isnan(sum(logprobs)):
+        return None
+    sizes = [len(text.removeprefix(" ").encode()) for text in texts]
+    return Answer(None, None, None, logprobs, fits.pop(), sizes, 1.0 / count)
+
+
+def _slow(line: Line) -> tuple[Sample, dict[str, Any]]:
+    """A line of another kind: early 0.4, NaN, or a fault, which is then named by its field."""
+    sample = Sample(
+        line.need("doc_id", _ITEM),
+        target=line.get("target", default=UNSET),
+        filtered_resps=line.get("filtered_resps", _LISTS, UNSET),
+        filter=line.get("filter", _TEXT),
+        doc_hash=line.get("doc_hash", _TEXT),
+        prompt_hash=line.get("prompt_hash", _TEXT),
+        resps=line.members.get("resps", UNSET),
+        arguments=line.members.get("arguments", UNSET),
+        doc=line.members.get("doc", UNSET),
+        acc=line.get("acc", default=UNSET),
+        acc_mutual_info=line.get("acc_mutual_info", default=UNSET),
+    )
+    stated = line.get("metrics", _NAMES)
+    names = stated if stated is not None else [n for n in line.members if n not in _NO_METRICS]
+    return sample, {name: line.get(name) for name in names}
+
+
+class Answer(NamedTuple):
+    """The cells of one answer."""
+
+    output: str | None = None
+    targets: list[str] | None = None
+    sample: int | None = None
+    choice_logprobs: list[float] | None = None
+    target_index: int | None = None
+    choice_bytes: list[int] | None = None
+    chance: float | None = None
+
+
+def _is_choice(responses: Any) -> bool:
+    return isinstance(responses, list) and len(responses) > 1 and all(map(_is_pair, responses))
+
+
+def _answers(line: Line, sample: Sample) -> list[Answer]:
     """Choices, generated texts, or nothing for a bare log-likelihood."""
-    filtered = line.get("filtered_resps", _LISTS)
-    responses = filtered if filtered is not None else line.need("resps", _LISTS)
-    if all(_is_pair(member) for member in responses) and responses:
-        return [_choice(line, responses)] if len(responses) > 1 else []
+    responses = sample.filtered_resps
+    if responses is UNSET:
+        if sample.resps is UNSET:
+            raise line.fault("is missing", "resps")
+        responses = decode(_LISTS, sample.resps, line.path, line.number, "resps")
+    if responses and all(map(_is_pair, responses)):
+        return [_choice(line, sample, responses)] if len(responses) > 1 else []
     texts = [text for member in responses for text in _flat(member)]
     if not all(isinstance(text, str) for text in texts):
         return []
-    targets = _targets(line.need("target"))
-    several = len(texts) > 1
-    return [
-        {"output": text, "targets": targets, "sample": index if several else None}
-        for index, text in enumerate(texts)
-    ]
+    if sample.target is UNSET:
+        raise line.fault("is missing", "target")
+    targets = _targets(sample.target)
+    if len(texts) == 1:
+        return [Answer(texts[0], targets)]
+    return [Answer(text, targets, index) for index, text in enumerate(texts)]
 
 
 def _is_pair(member: Any) -> bool:
     """[log-probability, is greedy]; both are often written as text."""
-    return (
-        isinstance(member, list)
-        and len(member) == 2
-        and str(member[1]).lower() in ("true", "false")
-        and (isinstance(member[0], int | float) or _is_number(member[0]))
-    )
+    if not isinstance(member, list | tuple) or len(member) != 2:
+        return False
+    value, greedy = member
+    if greedy not in ("False", "True", False, True) and str(greedy).lower() not in GREEDY:
+        return False
+    return type(value) is float or _is_number(value)
 
 
 def _is_number(text: Any) -> bool:
     try:
         float(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
@@ -260,64 +510,72 @@ def _targets(target: Any) -> list[str]:
     return [str(member) for member in target] if isinstance(target, list) else [str(target)]
 
 
-def _choice(line: Line, pairs: Sequence[Sequence[Any]]) -> Row:
-    choices = _choices(line, pairs)
-    index = None if choices.logprobs is None else _target_index(line, choices)
-    count = len(choices.texts)
-    return {
-        "choice_logprobs": choices.logprobs,
-        "target_index": index,
-        "choice_bytes": [len(text.removeprefix(" ").encode()) for text in choices.texts],
-        "chance": 1.0 / count,
-    }
-
-
-def _choices(line: Line, pairs: Sequence[Sequence[Any]]) -> Choices:
-    requests = line.need("arguments", _REQUESTS)
-    texts = [_continuation(request) for request in _listed(requests)]
+def _choice(line: Line, sample: Sample, pairs: Sequence[Sequence[Any]]) -> Answer:
+    texts = [_continuation(request) for request in _requests(line, sample)]
     # acc_mutual_info asks for every choice a second time, without its context
-    if "acc_mutual_info" in line.members and len(pairs) % 2 == 0:
+    if sample.acc_mutual_info is not UNSET and len(pairs) % 2 == 0:
         pairs, texts = pairs[: len(pairs) // 2], texts[: len(texts) // 2]
     if len(texts) != len(pairs):
         raise line.fault(f"{len(texts)} requests for {len(pairs)} responses", "arguments")
     logprobs = [float(pair[0]) for pair in pairs]
-    return Choices(texts, None if any(map(math.isnan, logprobs)) else logprobs)
+    known = not any(map(math.isnan, logprobs))
+    return Answer(
+        choice_logprobs=logprobs if known else None,
+        target_index=_target_index(line, sample, texts, logprobs) if known else None,
+        choice_bytes=[len(text.removeprefix(" ").encode()) for text in texts],
+        chance=1.0 / len(texts),
+    )
 
 
-def _listed(requests: dict[str, Request] | list[Any]) -> list[Any]:
+def _requests(line: Line, sample: Sample) -> list[Any]:
+    requests: Any = sample.arguments
+    if requests is UNSET:
+        raise line.fault("is missing", "arguments")
+    if isinstance(requests, msgspec.Raw):
+        requests = decode(_REQUESTS, requests, line.path, line.number, "arguments")
     return list(requests.values()) if isinstance(requests, dict) else requests
 
 
 def _continuation(request: Any) -> str:
-    if isinstance(request, Request):
+    if isinstance(request, Request | Continuation):
         return str(request.arg_1)
     return str(request[1]) if isinstance(request, list) and len(request) > 1 else ""
 
 
-def _target_index(line: Line, choices: Choices) -> int:
+def _target_index(
+    line: Line, sample: Sample, texts: Sequence[str], logprobs: Sequence[float]
+) -> int:
     """The right choice, from the target as text, letter or index, checked by the harness's acc.
 
     Raises:
         ReadError: none or several choices fit.
     """
-    target = line.need("target")
-    fits = _candidates(line, target, choices.texts)
+    if sample.target is UNSET:
+        raise line.fault("is missing", "target")
+    fits = _candidates(line, sample, texts)
     if len(fits) != 1:
-        fits = _settled(line, fits or set(range(len(choices.texts))), choices.logprobs or [])
+        fits = _settled(line, sample, fits or set(range(len(texts))), logprobs)
     if len(fits) != 1:
-        shown = f"{target!r:.60}"
+        shown = f"{sample.target!r:.60}"
         raise line.fault(f"which choice is right is not clear from {shown}", "target")
     return fits.pop()
 
 
-def _candidates(line: Line, target: Any, texts: Sequence[str]) -> set[int]:
-    wanted, count = str(target).strip(), len(texts)
-    by_text = {i for i, text in enumerate(texts) if text.strip() == wanted}
-    by_index = {int(wanted)} if wanted.isdecimal() and int(wanted) < count else set()
-    if by_text or by_index:
-        return by_text | by_index
-    doc = line.get("doc")
-    choices = doc.get("choices") if isinstance(doc, dict) else None
+def _doc(line: Line, sample: Sample) -> dict[str, Any]:
+    if not isinstance(sample.doc, msgspec.Raw):
+        return {}
+    doc = decode(_ANY, sample.doc, line.path, line.number, "doc")
+    return doc if isinstance(doc, dict) else {}
+
+
+def _candidates(line: Line, sample: Sample, texts: Sequence[str]) -> set[int]:
+    wanted, count = str(sample.target).strip(), len(texts)
+    fits = {i for i, text in enumerate(texts) if text.strip() == wanted}
+    if wanted.isdecimal() and int(wanted) < count:
+        fits.add(int(wanted))
+    if fits:
+        return fits
+    choices = _doc(line, sample).get("choices")
     lists = list(choices.values()) if isinstance(choices, dict) else [choices]
     return {
         index
@@ -328,13 +586,12 @@ def _candidates(line: Line, target: Any, texts: Sequence[str]) -> set[int]:
     }
 
 
-def _settled(line: Line, fits: set[int], logprobs: Sequence[float]) -> set[int]:
+def _settled(line: Line, sample: Sample, fits: set[int], logprobs: Sequence[float]) -> set[int]:
     """Candidates that agree with the harness: acc is 1 just when the likeliest is right."""
-    doc = line.get("doc")
-    gold = doc.get("gold") if isinstance(doc, dict) else None
+    gold = _doc(line, sample).get("gold")
     if isinstance(gold, int) and gold in fits:
         return {gold}
-    acc = line.get("acc")
+    acc = sample.acc
     if acc not in (0, 1):
         return fits
     best = max(range(len(logprobs)), key=logprobs.__getitem__)

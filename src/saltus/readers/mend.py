@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
 from saltus.errors import ReadError
 
 Value = TypeVar("Value")
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+"""A number of things, for the types of logs: what is no such number is refused with its place."""
 # strings are tokens, so that nothing inside them is taken for a constant; the end of the text
 # ends a string too, or a cut text would be searched again from each of its quotes
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|NaN|-?Infinity', re.DOTALL)
@@ -41,23 +43,30 @@ def decode(
         ReadError: not JSON, not of the type, or nested too deep.
     """
     try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as fault:
-        raise ReadError(str(fault), path, line, field) from None
+        return _strictly(decoder, data, path, line, field)
     except msgspec.DecodeError as fault:
         first = fault
-    except RecursionError:
-        raise ReadError("the JSON is nested too deep", path, line, field) from None
     whole = bytes(data)
     try:
-        return decoder.decode(mended(whole))
-    except msgspec.ValidationError as fault:
-        raise ReadError(str(fault), path, line, field) from None
-    except RecursionError:
-        raise ReadError("the JSON is nested too deep", path, line, field) from None
+        return _strictly(decoder, mended(whole), path, line, field)
     except msgspec.DecodeError:
         hint = "" if whole.rstrip().endswith((b"}", b"]")) else " (cut short?)"
         raise ReadError(f"not JSON: {first}{hint}", path, line, field) from None
+
+
+def _strictly(
+    decoder: msgspec.json.Decoder[Value], data: bytes | msgspec.Raw, path: Path,
+    line: int | None, field: str | None,
+) -> Value:  # fmt: skip
+    """One value; what is not JSON at all stays a `DecodeError`."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as fault:
+        raise ReadError(str(fault), path, line, field) from None
+    except UnicodeDecodeError as fault:
+        raise ReadError(f"not UTF-8 text ({fault.reason})", path, line, field) from None
+    except RecursionError:
+        raise ReadError("the JSON is nested too deep", path, line, field) from None
 
 
 def mended(data: bytes) -> bytes:

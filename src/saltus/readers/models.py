@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from saltus.readers.cells import Casts
 from saltus.readers.facts import CHECKPOINT_FACTS, FACTS, Facts, canonical, facts
 from saltus.readers.files import head_bytes
 from saltus.readers.reader import Faults, Head, Options
-from saltus.readers.roles import resolve
-from saltus.readers.tabular import chunks, shape
+from saltus.readers.roles import Column, resolve
+from saltus.readers.tabular import Chunk, chunks, shape
 
 TEXTS = ("family", "loss_name")
 
@@ -32,11 +32,15 @@ class UserModels:
     used: frozenset[str] = frozenset()
     columns: frozenset[str] = frozenset()
 
+    def exact(self, label: str, name: str, step: int | None) -> Facts:
+        """What the user says of this very model and step."""
+        keys = ((wanted, step) for wanted in (label, name, canonical(name)))
+        return next((self.rows[key] for key in keys if key in self.rows), Facts())
+
     def find(self, label: str, name: str, step: int | None) -> Facts:
         """What the user says of a model; for a checkpoint without its own row, not its tokens."""
-        for wanted in (label, name, canonical(name)):
-            if (wanted, step) in self.rows:
-                return self.rows[wanted, step]
+        if (found := self.exact(label, name, step)).listed:
+            return found
         final = self.rows.get((name, None)) or self.rows.get((canonical(name), None))
         if final is None:
             return Facts()
@@ -79,6 +83,83 @@ def read_models(path: Path, columns: Mapping[str, str]) -> UserModels:
         present |= set(wanted) & set(FACTS)
         used |= {role for role, column in roles.items() if column.mapped}
     return UserModels(rows, used, present)
+
+
+def read_losses(argument: str, columns: Mapping[str, str]) -> UserModels:
+    """Validation losses of models and checkpoints, nats per token (`--loss FILE`).
+
+    Args:
+        argument: a plain table with the columns model and loss, and step and loss_name where
+            there are several; `NAME=FILE` takes the rows of one loss_name.
+        columns: role -> column name, as mapped by the user.
+
+    Raises:
+        ReadError: no such table, a bad cell, or several losses of one model.
+    """
+    wanted, place = _named_file(argument)
+    path = Path(place)
+    head = Head(path, head_bytes(path), columns)
+    form = shape(head)
+    if form is None:
+        raise ReadError("--loss needs a table: CSV, JSON lines, a JSON array or Parquet", path)
+    rows: dict[tuple[str, int | None], Facts] = {}
+    used: frozenset[str] = frozenset()
+    for chunk in chunks(path, form, Options(columns), Faults(path, False)):
+        roles = resolve(chunk.header, columns)
+        if not {"model", "loss"} <= roles.keys():
+            raise ReadError(
+                f"needs the columns model and loss; it has {', '.join(chunk.header)}", path
+            )
+        used |= {role for role, column in roles.items() if column.mapped}
+        for line, name, step, facts_of in _losses(chunk, roles, path):
+            if wanted is None or facts_of.get("loss_name") == wanted:
+                _add_loss(rows, (name, step), facts_of, path, line)
+    if not rows:
+        raise ReadError(f"holds no loss named {wanted!r}" if wanted else "holds no loss", path)
+    return UserModels(rows, used)
+
+
+def _named_file(argument: str) -> tuple[str | None, str]:
+    name, equals, place = argument.partition("=")
+    return (name, place) if equals and name and not Path(argument).exists() else (None, argument)
+
+
+def _losses(
+    chunk: Chunk, roles: Mapping[str, Column], path: Path
+) -> Iterator[tuple[int, str, int | None, dict[str, object]]]:
+    """(line, model, step, facts) of every row that has a loss."""
+    casts = Casts(path, chunk)
+    wanted = [name for name in ("loss", "loss_name", "step") if name in roles]
+    cells = {n: _cells(casts, n, roles[n].name, roles[n].factor) for n in wanted}
+    names = casts.text(roles["model"].name).to_list()
+    if casts.bad:
+        raise casts.bad[min(casts.bad)]
+    for index, name in enumerate(names):
+        row = {n: column[index] for n, column in cells.items()}
+        step = row.pop("step", None)
+        if name is None:
+            raise ReadError("is empty; it is required", path, chunk.lines[index], "model")
+        if row["loss"] is not None:
+            yield chunk.lines[index], name, step if isinstance(step, int) else None, row
+
+
+def _add_loss(
+    rows: dict[tuple[str, int | None], Facts], key: tuple[str, int | None],
+    values: dict[str, object], path: Path, line: int,
+) -> None:  # fmt: skip
+    new = facts(path.name, values)
+    old = rows.get(key, new)
+    if old.loss_name != new.loss_name:
+        raise ReadError(
+            f"{key[0]!r} has several losses ({old.loss_name}, {new.loss_name}); take one with "
+            "--loss NAME=FILE",
+            path,
+            line,
+        )
+    if old != new:
+        raise ReadError(f"{key[0]!r} is there twice with other losses", path, line, "loss")
+    rows[key] = new
+    rows.setdefault((canonical(key[0]), key[1]), new)
 
 
 def _cells(casts: Casts, role: str, name: str, factor: float) -> list[object]:

@@ -278,9 +278,9 @@ def _select(frame: pl.DataFrame, names: tuple[str, ...] | list[str]) -> pl.DataF
 
 
 RESPONSE_COLUMNS = (
-    "model", "task", "item", "item_hash", "sample", "cluster", "filter", "output", "targets",
-    "target_index", "choice_logprobs", "choice_bytes", "target_logprobs", "target_bytes",
-    "finish", "chance", "source",
+    "model", "task", "item", "item_hash", "prompt_hash", "sample", "cluster", "filter", "output",
+    "targets", "target_index", "choice_logprobs", "choice_bytes", "target_logprobs",
+    "target_bytes", "finish", "chance", "source",
 )  # fmt: skip
 REPORTED_COLUMNS = (
     "model", "task", "metric", "value", "stderr", "items", "item", "sample", "cluster",

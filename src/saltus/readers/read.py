@@ -5,13 +5,13 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saltus.errors import ReadError, SaltusError
 from saltus.readers.files import head_bytes, sha256
 from saltus.readers.gather import Gathered, Sink
-from saltus.readers.models import UserModels, read_models
+from saltus.readers.models import UserModels, read_losses, read_models
 from saltus.readers.plain import refusal
 from saltus.readers.reader import READERS, Head, Options, Reader, finding
 from saltus.readers.roles import check_mapping
@@ -44,11 +44,13 @@ class ReadSummary:
         inputs: the files, in order.
         skipped: files in folders that no reader recognises.
         counts: rows per table.
+        filters: task -> filters, for tasks whose answers stand under several of them.
     """
 
     inputs: tuple[Input, ...]
     skipped: tuple[str, ...]
     counts: Mapping[str, int]
+    filters: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ def read(
     sink: Sink,
     columns: Mapping[str, str] | None = None,
     models: Path | None = None,
+    loss: str | None = None,
     task: str | None = None,
+    filtered: str | None = None,
     keep_going: bool = False,
     require_facts: bool = True,
     advance: Callable[[int], None] | None = None,
@@ -126,7 +130,9 @@ def read(
             last, once each.
         columns: role -> column name, for plain tables.
         models: a plain table of model facts; it wins over what files and `families.csv` say.
+        loss: a plain table of validation losses, as FILE or LOSS_NAME=FILE.
         task: name of the task, where a file does not say.
+        filtered: the harness's filter whose answers are taken.
         keep_going: count and list bad lines and bad files instead of stopping.
         require_facts: refuse models without a family, where the reader asks for facts.
         advance: called with numbers of bytes as they are read.
@@ -139,7 +145,8 @@ def read(
     check_mapping(columns)
     options = Options(columns, task, None, keep_going, advance or (lambda count: None))
     user = read_models(models, columns) if models is not None else UserModels()
-    gathered = Gathered(sink, user)
+    losses = read_losses(loss, columns) if loss is not None else UserModels()
+    gathered = Gathered(sink, user, losses=losses, filtered=filtered)
     files = find(paths)
     inputs, skipped = [], []
     for file in files:
@@ -158,8 +165,9 @@ def read(
         raise SaltusError(_nothing(paths, skipped))
     gathered.skipped(skipped)
     gathered.check_columns(columns)
+    several = gathered.several_filters()
     gathered.finish(require_facts)
-    return ReadSummary(tuple(inputs), tuple(skipped), dict(gathered.counts))
+    return ReadSummary(tuple(inputs), tuple(skipped), dict(gathered.counts), several)
 
 
 def _nothing(paths: Sequence[str], skipped: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "task": ("task", "task_name"),
     "item": ("item", "item_id", "doc_id", "question_id"),
     "item_hash": ("item_hash", "doc_hash"),
+    "prompt_hash": ("prompt_hash",),
     "sample": ("sample",),
     "cluster": ("cluster",),
     "filter": ("filter",),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from io import BytesIO
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,19 @@ import msgspec
 import polars as pl
 
 from saltus.errors import ReadError
-from saltus.readers.files import LINE_BYTES, byte_lines, decode, document, text_lines
+from saltus.readers.files import (
+    FAULTS,
+    LINE_BYTES,
+    Block,
+    decode,
+    document,
+    line_blocks,
+    text_lines,
+)
 from saltus.readers.reader import BATCH_BYTES, BATCH_ROWS, Faults, Head, Options
 
 Cells = list[Any]
+RECORD_BYTES = BATCH_BYTES // 4  # parsed records take several times their text
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -149,7 +159,22 @@ def _bounded(rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
 def _json_lines(
     path: Path, options: Options, faults: Faults
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    for line, raw in byte_lines(path, options.advance):
+    for block in line_blocks(path, options.advance):
+        try:
+            rows = _OBJECT.decode_lines(block.data)
+        except FAULTS:
+            rows = []
+        if len(rows) == block.lines:
+            length = len(block.data) // block.lines
+            yield from zip(count(block.first), repeat(length), rows, strict=False)
+        else:  # a fault, or blank lines, which shift the numbers
+            yield from _one_by_one(block, path, faults)
+
+
+def _one_by_one(
+    block: Block, path: Path, faults: Faults
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    for line, raw in enumerate(BytesIO(block.data), block.first):
         if raw.isspace():
             continue
         try:
@@ -175,7 +200,7 @@ def _records(records: Iterator[tuple[int, int, dict[str, Any]]]) -> Iterator[Chu
         lines.append(line)
         rows.append(row)
         size += length
-        if len(rows) >= BATCH_ROWS or size > BATCH_BYTES:
+        if len(rows) >= BATCH_ROWS or size > RECORD_BYTES:
             yield _record_chunk(lines, rows)
             lines, rows, size = [], [], 0
     if rows:

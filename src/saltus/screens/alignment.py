@@ -186,7 +186,7 @@ def several_runs(evidence: Evidence) -> pl.DataFrame:
             "count",
             "tasks",
             "runs",
-            pl.col("spread").round(4),
+            pl.col("spread").round_sig_figs(2),
             "names",
         ).alias("message"),
     )

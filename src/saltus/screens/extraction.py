@@ -68,7 +68,7 @@ def _meaning(differs: bool, p: float) -> str:
 
 
 def rates_differ(failed: FloatArray, items: FloatArray) -> float:
-    """p of equal failure rates: Pearson's chi-squared of a 2 x models table."""
+    """The p of equal failure rates: Pearson's chi-squared of a 2 x models table."""
     total, everyone = failed.sum(), items.sum()
     if len(items) < 2 or total in (0, everyone):
         return 1.0

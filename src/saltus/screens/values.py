@@ -12,6 +12,8 @@ CLEARLY_ABOVE = 0.05  # a score that no stray hit explains
 LEAST_ITEMS = 100  # zeros of fewer items are no surprise
 ABSURD = 1e6  # perplexity: no vocabulary is as large
 MUCH_BETTER = 1e4
+LEAST_LETTERS = 2
+FEW_ITEMS = 20
 
 
 @screen_for(
@@ -102,6 +104,8 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
         pl.col("metric").is_in(rising), pl.col("value").is_not_null(),
         pl.col("family").is_not_null(), (pl.col("chance") == 0) | pl.col("chance").is_null(),
     )  # fmt: skip
+    explained = _hidden(evidence.estimates).select("task", metric=pl.lit("exact_match"))
+    rows = rows.join(explained, on=["task", "metric"], how="anti")
     groups = rows.group_by("family", "regime", "task", "metric").agg(
         pl.col("value").abs().max().alias("best"),
         pl.col("params").n_unique().alias("sizes"),
@@ -233,22 +237,46 @@ def _perplexity_findings(found: pl.DataFrame, severity: str, reason: str) -> pl.
     "ZeroEval: a strict parse of the reply turns 25 % into 1.5 %",
 )
 def unextracted_answers(evidence: Evidence) -> pl.DataFrame:
-    """Tasks at exactly 0 under exact match whose replies hold the target all the same."""
-    wanted = evidence.estimates.filter(pl.col("metric").is_in(["exact_match", "contains"]))
-    best = wanted.group_by("task").agg(
-        pl.col("value").filter(pl.col("metric") == name).max().alias(name)
-        for name in ("exact_match", "contains")
+    """Tasks at exactly 0 under exact match whose replies hold the target all the same.
+
+    Not certain where targets are single letters, which stand in any reply by luck, or where
+    there are few items.
+    """
+    hidden = _hidden(evidence.estimates)
+    first = pl.col("targets").list.first().str.len_chars()
+    lengths = (
+        evidence.responses.filter(pl.col("task").is_in(hidden["task"].to_list()))
+        .group_by("task")
+        .agg(first.median().alias("length"))
+        .collect(engine="streaming")
     )
-    hidden = best.filter(pl.col("exact_match") == 0, pl.col("contains") > CLEARLY_ABOVE)
-    return hidden.select(
-        pl.lit("error").alias("severity"),
+    rows = hidden.join(lengths, on="task", how="left").with_columns(
+        pl.col("length").fill_null(LEAST_LETTERS)
+    )
+    sure = (pl.col("length") >= LEAST_LETTERS) & (pl.col("items") >= FEW_ITEMS)
+    return rows.select(
+        pl.when(sure).then(pl.lit("error")).otherwise(pl.lit("warning")).alias("severity"),
         "task",
         pl.lit("exact_match").alias("metric"),
         pl.lit(1, pl.Int64).alias("count"),
         pl.format(
             "exact match is 0 for every model, although up to {} % of the replies contain the "
-            "target: the answers were not extracted from the replies; map the column with the "
-            "extracted answer (--columns output=NAME) or judge by --metric contains",
+            "target: the answers were not extracted from the replies; extract them (--extract "
+            "NAME), map the column with the extracted answer (--columns output=NAME) or judge by "
+            "--metric contains",
             (100 * pl.col("contains")).round(1),
         ).alias("message"),
     )
+
+
+def _hidden(estimates: pl.DataFrame) -> pl.DataFrame:
+    """Tasks with exact match at 0 for all models although replies contain the target."""
+    wanted = estimates.filter(pl.col("metric").is_in(["exact_match", "contains"]))
+    best = wanted.group_by("task").agg(
+        pl.col("items").max(),
+        *(
+            pl.col("value").filter(pl.col("metric") == name).max().alias(name)
+            for name in ("exact_match", "contains")
+        ),
+    )
+    return best.filter(pl.col("exact_match") == 0, pl.col("contains") > CLEARLY_ABOVE)

@@ -55,9 +55,10 @@ def disagreements(
 
 def _extremes(scores: pl.LazyFrame) -> pl.LazyFrame:
     """Per answer its worst and its best metric, thresholded ones first among equals."""
+    ordered = sorted(METRICS, key=lambda entry: entry.reaction != "thresholded")
     bounded = [
         (place, entry.name, *entry.bounds, entry.better == "higher")
-        for place, entry in enumerate(sorted(METRICS, key=lambda one: one.reaction != "thresholded"))
+        for place, entry in enumerate(ordered)
         if None not in entry.bounds and entry.judged and entry.kind == "answer"
     ]
     facts = pl.LazyFrame(
@@ -95,4 +96,3 @@ def _texts(
         pl.col("output").str.slice(0, SHOWN),
         pl.col("targets").list.first().str.slice(0, SHOWN).alias("target"),
     ).unique(ANSWER, keep="first", maintain_order=True)
-

@@ -7,8 +7,8 @@ should be. Residuals are those of the best broken curve, which follows smooth an
 truths alike; as the best of many curves it leaves less than its degrees of freedom say, so
 they are compared with what it leaves of pure noise.
 
-Measured in docs/experiments.md. The procedure does not use it by itself: a verdict would then
-depend on the other tasks of its family.
+Measured in docs/experiments.md. It is an option (`--pool-noise`) and not the default, because
+a verdict then depends on the other tasks of its family.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from saltus.curves.broken import broken_family
 from saltus.curves.curve import FloatArray
 from saltus.curves.fit import best_point, design, residual
 from saltus.verdicts.breaks import SCALES_UNKNOWN
-from saltus.verdicts.judge import seed_words
 from saltus.verdicts.measured import Measured, partner_points
 from saltus.verdicts.series import Series
 
@@ -45,7 +44,7 @@ def pool_noise(series: Sequence[Series], rng: np.random.Generator) -> list[Serie
     Returns:
         The series in their order; a group with fewer than 8 testable tasks stays as it is.
     """
-    seed = seed_words(rng)
+    seed = rng.integers(2**32, size=4).tolist()
     groups: dict[tuple[str | None, ...], list[Series]] = defaultdict(list)
     for one in series:
         groups[_key(one)].append(one)

@@ -9,6 +9,7 @@ straight line through the smaller ones, on the metric's link scale, in standard 
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from saltus import store
 from saltus.estimates.emergence import emergence
 from saltus.metrics.extract import Extraction
 from saltus.metrics.measure import class_of, measured
-from saltus.metrics.metric import Metric, find
+from saltus.metrics.metric import METRICS, IntArray, Metric, find
 from saltus.metrics.score import fitting, score, score_sets
 from saltus.tables import Scores, Sets, Sweeps, conform, empty
 from saltus.verdicts.assemble import Slice, slices
@@ -29,6 +30,7 @@ from saltus.verdicts.links import Linked, Points, ends, to_link
 from saltus.verdicts.series import FloatArray
 
 DRAWS = 999
+SAME = 6  # decimals to which two curves must agree to be one
 CHUNK = 20_000  # answers scored at a time
 FEWEST = 3  # scales: below it one step is half of the rise or all of it
 FEWEST_AHEAD = 4  # scales for a line through at least three smaller models
@@ -111,11 +113,13 @@ def sweep(
     Returns:
         Table `Sweeps`, within each family, regime and task the sharpest metric first.
     """
+    seed = rng.integers(0, 2**32, 4).tolist()
     known = estimates.filter(pl.col("family").is_not_null(), pl.col("value").is_not_null())
     groups = known.partition_by("family", "regime", "task", as_dict=True, maintain_order=True)
     rows = [
         {"family": key[0], "regime": key[1], "task": key[2], "axis": part.axis,
-         "slice": part.name, "metric": name, **_row(entry, curve, rng, draws)}
+         "slice": part.name, "metric": name,
+         **_row(entry, curve, _own(seed, (*key, part.axis, name)), draws)}
         for key, group in sorted(groups.items(), key=lambda pair: tuple(map(str, pair[0])))
         for part in _chosen(group, axis)
         for name, entry, curve in _curves(part)
@@ -128,6 +132,40 @@ def sweep(
     return conform(table.with_columns(pl.col(floats).fill_nan(None)), Sweeps).sort(
         *order, "sharpness", "metric", descending=[False] * 4 + [True, False], nulls_last=True
     )
+
+
+def alike(swept: pl.DataFrame) -> pl.DataFrame:
+    """One row per distinct curve: metrics whose means agree up to unit and direction together.
+
+    Args:
+        swept: table `Sweeps`.
+
+    Returns:
+        The row of the best known of each such group, with `alike`: the names of the others.
+    """
+    if swept.is_empty():
+        return swept.with_columns(alike=pl.lit(None, pl.List(pl.String)))
+    values = pl.col("values").list
+    shape = pl.when(values.last() != values.first()).then(
+        ((pl.col("values") - values.first()) / (values.last() - values.first())).list.eval(
+            (pl.element() * 10**SAME).round().cast(pl.Int64, strict=False)
+        )
+    )
+    key = ["family", "regime", "task", "axis"]
+    marked = swept.with_columns(shape=shape.list.eval(pl.element().cast(pl.String)).list.join(" "))
+    # a flat curve has no shape and stands for itself
+    marked = marked.with_columns(shape=pl.coalesce("shape", "metric"))
+    order = [entry.name for entry in sorted(METRICS, key=lambda entry: not entry.default)]
+    place = pl.col("metric").replace_strict(order, range(len(order)), default=len(order))
+    ranked = marked.with_row_index("row").sort(place, "metric")
+    groups = ranked.group_by(*key, "shape", maintain_order=True)
+    found = groups.agg(pl.all().first(), pl.col("metric").slice(1).alias("alike"))
+    return found.sort("row").select(*swept.columns, "alike")
+
+
+def _own(seed: list[int], key: tuple[object, ...]) -> np.random.Generator:
+    """A generator keyed by the curve's name, so that no curve hangs on which others there are."""
+    return np.random.default_rng([*seed, zlib.crc32(repr(key).encode())])
 
 
 def _chosen(group: pl.DataFrame, axis: str | None) -> Iterator[Slice]:
@@ -161,15 +199,15 @@ def _curve(axis: str, rows: pl.DataFrame) -> Curve:
         pl.col("model").sort().str.join(" + ").alias("models"),
     )
     frame = merged.sort("x")
-    numbers = [
-        frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in Curve._fields[:-1]
-    ]
-    return Curve(*numbers, frame["models"].to_list())  # type: ignore[misc]
+    numbers = {
+        name: frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        for name in Curve._fields
+        if name != "models"
+    }
+    return Curve(**numbers, models=frame["models"].to_list())
 
 
-def _row(
-    entry: Metric, curve: Curve, rng: np.random.Generator, draws: int
-) -> dict[str, object]:
+def _row(entry: Metric, curve: Curve, rng: np.random.Generator, draws: int) -> dict[str, object]:
     sign = 1.0 if entry.better == "higher" else -1.0
     resampled = sign * _resampled(entry, curve, rng, draws)
     values = sign * curve.value
@@ -214,7 +252,7 @@ def _interval(draws: FloatArray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def sharpness(values: FloatArray, x: FloatArray) -> tuple[FloatArray, np.ndarray]:  # type: ignore[type-arg]
+def sharpness(values: FloatArray, x: FloatArray) -> tuple[FloatArray, IntArray]:
     """How much of the whole rise one step takes beyond a straight line's share.
 
     max over steps i of (s_i - w_i) / (1 - w_i), with s_i the step's share of the rise from
@@ -236,9 +274,7 @@ def sharpness(values: FloatArray, x: FloatArray) -> tuple[FloatArray, np.ndarray
     return sharp, np.nan_to_num(excess, nan=-np.inf).argmax(axis=1)
 
 
-def _resampled(
-    entry: Metric, curve: Curve, rng: np.random.Generator, draws: int
-) -> FloatArray:
+def _resampled(entry: Metric, curve: Curve, rng: np.random.Generator, draws: int) -> FloatArray:
     """(draws, scales) means as other samples of items would have given them."""
     shape = (draws, len(curve.value))
     spread = np.sqrt(np.nan_to_num(curve.variance, nan=0.0))
@@ -247,7 +283,8 @@ def _resampled(
     right = np.where(counted, np.clip(curve.successes, 0.0, curve.items), 0.0)
     wrong = np.where(counted, curve.items - right, 0.0)
     counts = rng.beta(right + 0.5, wrong + 0.5, shape)
-    return np.clip(np.where(counted, counts, means), *entry.bounds)  # type: ignore[no-any-return]
+    drawn: FloatArray = np.clip(np.where(counted, counts, means), *entry.bounds)
+    return drawn
 
 
 class Ahead(NamedTuple):
@@ -302,4 +339,3 @@ def _linked(entry: Metric, curve: Curve) -> Linked:
     floor = float(known.mean()) if len(known) and known.mean() != best else worst
     bounds = (floor, best) if best > floor else (best, floor)
     return to_link(replace(entry, link="error_rate", bounds=bounds), points)
-

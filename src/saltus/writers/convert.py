@@ -51,7 +51,9 @@ def convert(
     seconds: int,
     columns: Mapping[str, str] | None = None,
     models: Path | None = None,
+    loss: str | None = None,
     task: str | None = None,
+    filtered: str | None = None,
     keep_going: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Conversion:
@@ -64,7 +66,9 @@ def convert(
         seconds: the present time, in seconds since 1970, for formats that ask for it.
         columns: role -> column name, for plain tables.
         models: table of model facts.
+        loss: table of validation losses, FILE or LOSS_NAME=FILE.
         task: name of the task, where a file does not say.
+        filtered: the harness's filter whose answers are taken; None takes them all.
         keep_going: list bad lines as findings instead of stopping at the first.
         advance: called with numbers of bytes as they are read.
 
@@ -80,8 +84,8 @@ def convert(
     with store.draft_of(out) as draft, TemporaryDirectory() as scratch:
         writer = store.TableWriter(Path(scratch))
         summary = read(
-            paths, sink=writer.write, columns=columns, models=models, task=task,
-            keep_going=keep_going, require_facts=False, advance=advance,
+            paths, sink=writer.write, columns=columns, models=models, loss=loss, task=task,
+            filtered=filtered, keep_going=keep_going, require_facts=False, advance=advance,
         )  # fmt: skip
         writer.close(Models, Responses, Reported, Findings)
         tables = Read(Path(scratch), _library(summary), seconds)

@@ -21,7 +21,7 @@ from saltus import __version__
 from saltus.metrics.metric import find
 from saltus.metrics.score import score
 from saltus.readers.eee_parts import NUMBERS, TEXTS, WHOLE
-from saltus.readers.eee_sidecar import CHECKSUM, SAMPLES, SIDECAR, columns
+from saltus.readers.eee_sidecar import CHECKSUM, NO_SAMPLES, SAMPLES, SIDECAR, columns
 from saltus.readers.reader import Finding, finding
 from saltus.store import scan, sha256
 from saltus.tables import Responses
@@ -69,6 +69,7 @@ def _write_model(read: Read, model: Row, folder: Path, lost: Counter[str]) -> No
             about["evaluation_results"] += results
             stream.writelines(f"{json.dumps(line, allow_nan=False)}\n" for line in instances)
             rows += len(instances)
+    checksum = NO_SAMPLES
     if rows:
         checksum = sha256(samples)
         about["detailed_evaluation_results"] = {
@@ -78,13 +79,17 @@ def _write_model(read: Read, model: Row, folder: Path, lost: Counter[str]) -> No
             "checksum": checksum,
             "total_rows": rows,
         }
-        answers = scan(read.folder, Responses).filter(pl.col("model") == model["model"])
-        sidecar = folder / place / f"{name}{SIDECAR}"
-        answers.select(columns()).sink_parquet(sidecar, metadata={CHECKSUM: checksum})
     else:
         samples.unlink()
+    _write_sidecar(read, model["model"], folder / place / f"{name}{SIDECAR}", checksum)
     text = json.dumps(about, indent=1, allow_nan=False)
     (folder / place / f"{name}.json").write_text(text + "\n", "utf-8")
+
+
+def _write_sidecar(read: Read, model: str, path: Path, checksum: str) -> None:
+    answers = scan(read.folder, Responses).filter(pl.col("model") == model)
+    if answers.select(pl.len()).collect().item():
+        answers.select(columns()).sink_parquet(path, metadata={CHECKSUM: checksum})
 
 
 def _about(read: Read, model: Row) -> Row:
@@ -131,12 +136,11 @@ def _task(
     answers = read.responses(model["model"], task)
     values = read.scores(model["model"], task)
     made = "mean"
-    if values.is_empty() and not answers.is_empty():
-        values, made = _scored(answers), "score"
+    known = values.filter(pl.col("value").is_finite().fill_null(value=False))
+    lost["no_value"] += values.height - known.height
+    if known.is_empty() and not answers.is_empty():
+        known, made = _scored(answers), "score"
         lost["scored_here"] += answers.height
-    missing = values["value"].is_null() | ~values["value"].is_finite().fill_null(value=False)
-    lost["no_value"] += int(missing.sum())
-    known = values.filter(~missing)
     lost["score_stderr"] += known.select(
         (pl.col("stderr").is_not_null() | pl.col("items").is_not_null()).sum()
     ).item()
@@ -150,7 +154,7 @@ def _task(
 
 def _scored(answers: pl.DataFrame) -> pl.DataFrame:
     """The default metrics' values in the shape of reported ones."""
-    scores = score(answers)
+    scores = score(answers).filter(pl.col("value").is_not_null())
     return scores.select(
         "model", "task", "metric", "value", pl.lit(None, pl.Float64).alias("stderr"),
         pl.lit(None, pl.Int64).alias("items"), "item", "sample", "cluster", "chance",

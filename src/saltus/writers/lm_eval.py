@@ -19,7 +19,7 @@ import polars as pl
 
 from saltus import __version__
 from saltus.readers.reader import Finding, finding
-from saltus.writers.tables import Read, file_name, split_metric
+from saltus.writers.tables import Read, free_name, split_metric
 
 NONE = "none"
 PLACEHOLDER = "choice texts are not known; arg_1 has their length in bytes"
@@ -49,13 +49,14 @@ Row = dict[str, Any]
 def write_lm_eval(read: Read, folder: Path) -> Iterator[Finding]:
     """One folder per model with its aggregates and one file of samples per task."""
     date = datetime.fromtimestamp(read.seconds, UTC).strftime("%Y-%m-%dT%H-%M-%S")
+    folders = set[str]()
     for model in read.models():
-        place = folder / file_name(model["model"].replace("/", "__"))
+        place = folder / free_name(model["model"].replace("/", "__"), folders)
         place.mkdir()
         lost = Counter[str]()
-        results = _about(model, lost)
+        results, names = _about(model, lost), set[str]()
         for task in read.tasks(model["model"]):
-            name = file_name(task)
+            name = free_name(task, names)
             lost["task"] += name != task
             _add_aggregates(results, name, read.aggregates(model["model"], task), lost)
             lines = list(_lines(read, model["model"], task, lost))
@@ -137,7 +138,7 @@ def _line(key: tuple[str, int | None, str], scores: Row) -> Row:
     """What every line has."""
     item, _, filtered = key
     number = item.isascii() and item.isdecimal() and str(int(item)) == item and len(item) < 19
-    line = {"doc_id": int(item) if number else item, "doc": {}, "arguments": {}}
+    line: Row = {"doc_id": int(item) if number else item, "doc": {}, "arguments": {}}
     return {**line, "filter": filtered, "metrics": list(scores), **scores}
 
 

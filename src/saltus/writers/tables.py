@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from saltus import store
 from saltus.readers.reader import Finding
 from saltus.tables import Models, Reported, Responses
 
+LONGEST_NAME = 120
 PER_ITEM = pl.col("item").is_not_null()
 
 
@@ -66,8 +68,22 @@ Write = Callable[[Read, Path], Iterator[Finding]]
 
 
 def file_name(text: str) -> str:
-    """A name that is one on every system: other characters become `_`."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_.") or "_"
+    """A name that is one on every system: other characters become `_`, long ones are cut."""
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_.") or "_"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def free_name(text: str, taken: set[str]) -> str:
+    """A file name that none of the taken ones is, whatever a system makes of case."""
+    name = first = file_name(text)
+    number = 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{first}-{number}"
+    taken.add(name.casefold())
+    return name
 
 
 def split_metric(metric: str) -> tuple[str, str | None]:
