@@ -1,6 +1,6 @@
-"""Audit published families: `python examples/real_data.py SHARED_DATA OUT > docs/real_data_tables.md`.
+"""Audit published families: `python examples/real_data.py DATA OUT > docs/real_data_tables.md`.
 
-SHARED_DATA holds the published results (Pythia, BLOOM, OLMo ladder, ...); OUT gets one audit
+DATA holds the published results (Pythia, BLOOM, OLMo ladder, ...); OUT gets one audit
 folder for each.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 import saltus
 
 NOTABLE = ["BREAK", "LOSS_THRESHOLD", "METRIC_ARTEFACT", "HARNESS_ARTEFACT"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+
 from saltus.verdicts.survey import annotate, survey
 
 COLLECTIONS = ("pythia", "obscaling", "olmo_ladder", "open_lm_scaling", "bloom", "llama", "mamba2")
@@ -49,7 +50,8 @@ def main(out: Path, data: Path) -> None:
         (pl.col("bh") <= 0.05).sum().alias("bh <= .05"),
     )
     print(markdown(by.sort("annotation")))
-    top = triplets.filter(~pl.col("degenerate"), pl.col("bh") <= 0.05).sort("score", descending=True)
+    strong = triplets.filter(~pl.col("degenerate"), pl.col("bh") <= 0.05)
+    top = strong.sort("score", descending=True)
     columns = ("family", "task", "metric", "scales", "score", "linearity", "p", "bh", "by")
     print(markdown(top.select(columns).head(20)))
 

@@ -122,6 +122,36 @@ def test_too_few_seeds_leave_the_noise_unknown() -> None:
     assert by_axis(few)["params"].tau is None
 
 
+def training(noise: float) -> pl.DataFrame:
+    rng = np.random.default_rng(5)
+    rows = [
+        {"model": f"m{size:g}@step{step}", "params": size, "step": step, "tokens": step * 1e6,
+         "metric": metric, "value": value, "successes": None}
+        for size in 10.0 ** np.arange(7, 13) for step in range(10, 110, 10)
+        for metric, value in (
+            ("exact_match", 0.2),
+            # z = -ln loss: a power law of size and steps, and noise
+            ("target_log_loss", float(np.exp(-0.1 * np.log10(size) - 0.3 * np.log10(step)
+                                             - noise * rng.standard_normal()))),
+        )
+    ]  # fmt: skip
+    return estimates(rows)
+
+
+def test_the_last_checkpoints_measure_the_noise() -> None:
+    series = by_axis(training(0.05))["params"]
+    assert series.tau_source == "last checkpoints"
+    assert series.tau == pytest.approx(0.05, rel=0.5)
+    still = by_axis(training(0.0))["params"]
+    assert still.tau == pytest.approx(0.0, abs=1e-9)
+    assert by_axis(training(0.05))["tokens"].tau is None
+
+
+def test_a_tau_can_be_given() -> None:
+    [series] = [one for one in assemble(training(0.05), tau=0.2) if one.axis == "params"]
+    assert (series.tau, series.tau_source) == (0.2, "given")
+
+
 def test_a_metric_can_be_named() -> None:
     rows = [
         {"model": f"m{size:g}", "params": size, "metric": metric, "value": value}

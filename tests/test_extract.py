@@ -8,7 +8,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saltus.errors import SaltusError, UnknownNameError
@@ -71,6 +71,7 @@ def test_answers_in_replies(name: str, reply: str, answer: str | None) -> None:
     assert found == answer
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_reply_breaks_an_extractor(reply: str) -> None:
     for entry in EXTRACTORS:
@@ -80,6 +81,7 @@ def test_no_reply_breaks_an_extractor(reply: str) -> None:
             assert found is None or isinstance(found, str)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_a_json_string_survives(value: str) -> None:
     reply = json.dumps({"reasoning": "x", "answer": value})

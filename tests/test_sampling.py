@@ -9,7 +9,7 @@ from itertools import combinations, product
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saltus.estimates.estimate import estimate
@@ -207,6 +207,7 @@ def test_several_answers_per_item_make_no_subsets() -> None:
     assert one(sampled([[1, 0], [1, 1]]), "subset_accuracy@2")["missing"]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(1, 5))
 def test_subset_accuracy_lies_between_its_bounds(right: int, size: int) -> None:
     value = subset_accuracy(right, 30, size)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -51,6 +51,7 @@ def test_a_fall_has_no_sharpness() -> None:
     assert np.isnan(sharp([0.5, 0.6, 0.5]))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0, 1), min_size=3, max_size=8).filter(lambda v: v[-1] - v[0] > 0.01),
     st.floats(0.1, 100),

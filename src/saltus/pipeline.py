@@ -384,7 +384,7 @@ def _fit(job: Job, metric: str | None) -> bool:
     return job.run("fit", (Estimates,), {"metric": metric}, make, (Fits,))
 
 
-def _judge(job: Job, metric: str | None, resamples: int, pool: bool) -> bool:
+def _judge(job: Job, metric: str | None, resamples: int, pool: bool, tau: float | None) -> bool:
     from saltus.verdicts.assemble import assemble
     from saltus.verdicts.band import bands
     from saltus.verdicts.flag import flag
@@ -394,7 +394,7 @@ def _judge(job: Job, metric: str | None, resamples: int, pool: bool) -> bool:
     seed = job.manifest["seed"]
 
     def make(writer: store.TableWriter) -> None:
-        series = assemble(job.load(Estimates), metric)
+        series = assemble(job.load(Estimates), metric, tau)
         rng = np.random.default_rng(seed)
         if pool:
             series = pool_noise(series, np.random.default_rng([seed, POOLING]))
@@ -402,7 +402,13 @@ def _judge(job: Job, metric: str | None, resamples: int, pool: bool) -> bool:
         writer.write(Verdicts, flag(verdicts, job.load(Findings)))
         writer.write(Bands, bands(series, rng))
 
-    options = {"metric": metric, "seed": seed, "resamples": resamples, "pool_noise": pool}
+    options = {
+        "metric": metric,
+        "seed": seed,
+        "resamples": resamples,
+        "pool_noise": pool,
+        "tau": tau,
+    }
     return job.run("judge", (Estimates, Findings), options, make, (Verdicts, Bands))
 
 
@@ -624,6 +630,7 @@ def judge(
     seed: int | None = None,
     resamples: int = RESAMPLES,
     pool_noise: bool = False,
+    tau: float | None = None,
     progress: Progress = _silent,
 ) -> bool:
     """A verdict for every family, regime, task and axis.
@@ -634,13 +641,14 @@ def judge(
         seed: of every bootstrap.
         resamples: bootstrap draws per test.
         pool_noise: measure the model noise over all tasks of a family (docs/experiments.md).
+        tau: model noise on the link scale, where it is known; None measures it if it can.
         progress: called with the verb and the share that is done.
 
     Returns:
         Whether the work was done (False: the folder already holds its result).
     """
     with _job(folder, progress, seed=seed) as job:
-        return _judge(job, metric, resamples, pool_noise)
+        return _judge(job, metric, resamples, pool_noise, tau)
 
 
 def survey(
@@ -691,6 +699,7 @@ def audit(
     seed: int = 0,
     resamples: int = RESAMPLES,
     pool_noise: bool = False,
+    tau: float | None = None,
     command: str = "",
     notes: Sequence[str] = (),
     progress: Progress = _silent,
@@ -712,6 +721,7 @@ def audit(
         seed: of every resampling step.
         resamples: bootstrap draws per test.
         pool_noise: measure the model noise over all tasks of a family (docs/experiments.md).
+        tau: model noise on the link scale, where it is known; None measures it if it can.
         command: recorded in the manifest.
         notes: what a reader of the page must know of the data, recorded in the manifest.
         progress: called with the verb and the share that is done.
@@ -741,7 +751,7 @@ def audit(
             _estimate(job)
             _screen(job)
             _fit(job, metric)
-            _judge(job, metric, resamples, pool_noise)
+            _judge(job, metric, resamples, pool_noise, tau)
             if out is not None:
                 _report(job)
         made = open_audit(folder)

@@ -215,6 +215,7 @@ class Verdicts(Table):
     chance = Column(pl.Float64, "chance level of the thresholded metric")
     noise = Column(pl.String, "mode K (tau known) or U (unknown) of the model noise")
     tau = Column(pl.Float64, "standard deviation of model noise on the link scale, mode K")
+    tau_source = Column(pl.String, "how tau is known: runs, last checkpoints, given, pooled")
     apparent = Column(pl.Boolean, "apparent emergence, step 1; null: could not be tested")
     near_floor = Column(pl.Int64, "m: leading scales near the floor, step 1")
     p_change = Column(pl.Float64, "one-sided p of change with scale, step 2")

@@ -41,6 +41,11 @@ POOL = click.option(
     is_flag=True,
     help="Measure the model noise over all tasks of a family (8 or more): more power.",
 )
+TAU = click.option(
+    "--tau",
+    type=click.FloatRange(min=0),
+    help="Model noise on the link scale, where known; measured from seeds or checkpoints if out.",
+)
 METRIC = click.option("--metric", help="Thresholded metric to judge; the first that fits if out.")
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 

@@ -16,6 +16,7 @@ from saltus.cli.common import (
     POOL,
     RESAMPLES,
     SEED,
+    TAU,
     UNJUDGED,
     command_line,
     done,
@@ -203,9 +204,16 @@ def fit(folder: Path, metric: str | None, as_json: bool) -> None:
 @SEED
 @RESAMPLES
 @POOL
+@TAU
 @JSON
 def judge(
-    folder: Path, metric: str | None, seed: int, resamples: int, pool_noise: bool, as_json: bool
+    folder: Path,
+    metric: str | None,
+    seed: int,
+    resamples: int,
+    pool_noise: bool,
+    tau: float | None,
+    as_json: bool,
 ) -> None:
     """Give a verdict for every family, task and axis of FOLDER.
 
@@ -222,6 +230,7 @@ def judge(
             seed=seed,
             resamples=resamples,
             pool_noise=pool_noise,
+            tau=tau,
             progress=progress,
         )
     _verdicts(store.load(folder, Verdicts), as_json)
@@ -256,6 +265,7 @@ def report(folder: Path, as_json: bool) -> None:
 @SEED
 @RESAMPLES
 @POOL
+@TAU
 @JSON
 def audit(
     logs: tuple[str, ...],
@@ -267,6 +277,7 @@ def audit(
     seed: int,
     resamples: int,
     pool_noise: bool,
+    tau: float | None,
     as_json: bool,
     **reading: Any,
 ) -> None:
@@ -292,6 +303,7 @@ def audit(
             seed=seed,
             resamples=resamples,
             pool_noise=pool_noise,
+            tau=tau,
             command=command_line(),
             notes=[EXAMPLE_NOTE] if example else [],
             **reading,

@@ -176,7 +176,7 @@ def constant_answers(evidence: Evidence) -> pl.DataFrame:
 
 @screen_for(
     "Do the models of a family cut the same target into different tokens?",
-    "formats.md 3.8: a loss per token is not one measure when the tokens differ",
+    "A loss per token is not one measure when the tokens differ; bits per byte is",
 )
 def tokenizer_dependent_targets(evidence: Evidence) -> pl.DataFrame:
     """Tasks whose targets have other numbers of tokens in other models of one family."""

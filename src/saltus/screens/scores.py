@@ -17,7 +17,7 @@ ALIKE = 1e-4
 """Probability under independent answers below which equal scores are spoken of."""
 LEAST_TASKS = 8
 MOST = 0.9
-OUT_OF_LINE = 0.05
+OUT_OF_LINE = 0.10
 _SERIES = ["family", "regime", "task", "metric"]
 
 

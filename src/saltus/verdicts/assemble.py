@@ -23,24 +23,37 @@ from saltus.verdicts.series import FloatArray, Series
 AXES = ("params", "tokens", "flops", "loss")
 CHECKPOINTS = 24  # of one run on one axis; the calibration reaches to here
 FEWEST_UNITS = 2.0  # words per target below which word errors are no finer than exact match
+LAST = 5  # checkpoints of each run whose scatter measures the model noise
 TAU_FREEDOM = 6  # degrees of freedom below which a measured tau is not called known
 
 
 class Slice(NamedTuple):
-    """The models that make the scales of one axis."""
+    """The models that make the scales of one axis.
+
+    Args:
+        axis: params, tokens, flops or loss.
+        name: what is held fixed.
+        rows: their estimates.
+        history: all checkpoints of the group, where the last ones measure the model noise.
+    """
 
     axis: str
     name: str
     rows: pl.DataFrame
+    history: pl.DataFrame | None = None
 
 
-def assemble(estimates: pl.DataFrame, metric: str | None = None) -> list[Series]:
+def assemble(
+    estimates: pl.DataFrame, metric: str | None = None, tau: float | None = None
+) -> list[Series]:
     """Every series that a collection holds, sorted by family, regime, task and axis.
 
     Args:
         estimates: table `Estimates`.
         metric: thresholded metric to judge; None takes for each task the first that fits,
             in the order of the registry.
+        tau: model noise on the link scale, where the user knows it; None measures it from
+            runs at one scale, or from the last checkpoints, where the data hold them.
 
     Returns:
         One series per family, regime, task and axis with at least one scale.
@@ -58,7 +71,7 @@ def assemble(estimates: pl.DataFrame, metric: str | None = None) -> list[Series]
         series
         for key, rows in sorted(groups.items(), key=lambda pair: tuple(map(str, pair[0])))
         for part in slices(rows)
-        if (series := _series(key, part, metric))
+        if (series := _series(key, part, metric, tau))
     ]
 
 
@@ -70,7 +83,7 @@ def slices(rows: pl.DataFrame) -> Iterator[Slice]:
         if axis == "params":
             placed = placed.filter(_longest_trained())
         if placed.height:
-            yield Slice(axis, "final checkpoints", placed)
+            yield Slice(axis, "final checkpoints", placed, rows)
     run = _longest_run(rows)
     placed = final.filter(pl.col("tokens") > 0)
     if run["tokens"].n_unique() > 1:
@@ -80,7 +93,7 @@ def slices(rows: pl.DataFrame) -> Iterator[Slice]:
         yield Slice("tokens", "final checkpoints", placed)
     losses = final.filter(pl.col("loss").is_not_null())
     if losses.height:
-        yield Slice("loss", "final checkpoints", losses)
+        yield Slice("loss", "final checkpoints", losses, rows)
 
 
 RUN = pl.col("model").str.replace(r"@step\d+", "")
@@ -121,7 +134,9 @@ def _longest_trained() -> pl.Expr:
     return tokens.is_null() | (tokens == tokens.max().over("params"))
 
 
-def _series(key: tuple[object, ...], part: Slice, metric: str | None) -> Series | None:
+def _series(
+    key: tuple[object, ...], part: Slice, metric: str | None, tau: float | None
+) -> Series | None:
     family, regime, task = key
     hard = _pick(part.rows, _hard_names(part.rows, metric))
     soft = _pick(part.rows, _partner_names(part.rows, hard))
@@ -147,7 +162,8 @@ def _series(key: tuple[object, ...], part: Slice, metric: str | None) -> Series 
         z=smooth.z,
         variance=smooth.variance,
         gain=gain_of(find(soft) if soft else None),
-        tau=smooth.tau,
+        tau=smooth.tau if tau is None else tau,
+        tau_source=smooth.source if tau is None else "given",
     )
 
 
@@ -262,28 +278,37 @@ class Smooth(NamedTuple):
     z: FloatArray
     variance: FloatArray
     tau: float | None
+    source: str | None
 
 
 def _smooth(points: pl.DataFrame, part: Slice, metric: str | None) -> Smooth:
     if metric is None:
         nothing = np.full(points.height, np.nan)
-        return Smooth(nothing, nothing, None)
-    rows = part.rows.filter(pl.col("metric") == metric, pl.col("value").is_not_null())
-    names = ("value", "variance", "units", "items", "chance")
-    linked = to_link(_facts(metric), Points(*(_floats(rows, name) for name in names)))
-    runs = rows.with_columns(
-        pl.Series("z", linked.z).fill_nan(None), pl.Series("v", linked.variance).fill_nan(None)
-    ).filter(pl.col("z").is_not_null())
+        return Smooth(nothing, nothing, None, None)
+    runs = _linked(part.rows, metric)
     frame = _at(
         points,
-        Slice(part.axis, part.name, runs),
+        part._replace(rows=runs),
         metric,
         pl.col("z").mean(),
         pl.col("v").mean(),
         pl.col("z").var().alias("spread"),
         pl.col("z").count().alias("runs"),
     )
-    return Smooth(_floats(frame, "z"), _floats(frame, "v"), _tau(frame))
+    tau, source = _tau(frame), "runs at one scale"
+    if tau is None and part.history is not None:
+        tau, source = _checkpoint_tau(_linked(part.history, metric), part), "last checkpoints"
+    return Smooth(_floats(frame, "z"), _floats(frame, "v"), tau, source if tau else None)
+
+
+def _linked(rows: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The rows of one metric that have a place on its link scale: z and its variance v."""
+    rows = rows.filter(pl.col("metric") == metric, pl.col("value").is_not_null())
+    names = ("value", "variance", "units", "items", "chance")
+    linked = to_link(_facts(metric), Points(*(_floats(rows, name) for name in names)))
+    return rows.with_columns(
+        pl.Series("z", linked.z).fill_nan(None), pl.Series("v", linked.variance).fill_nan(None)
+    ).filter(pl.col("z").is_not_null())
 
 
 def _tau(frame: pl.DataFrame) -> float | None:
@@ -297,6 +322,24 @@ def _tau(frame: pl.DataFrame) -> float | None:
         return None
     pooled = float((spread * (runs - 1)).sum()) / freedom
     return float(np.sqrt(pooled / runs.min()))
+
+
+def _checkpoint_tau(history: pl.DataFrame, part: Slice) -> float | None:
+    """Noise from the scatter of each run's last checkpoints about a straight line in log steps.
+
+    Source: science.md 4; Madaan et al. (2024), arXiv 2406.10229. Training still goes on, so
+    the line takes its trend out. None when there are too few checkpoints.
+    """
+    known = history.filter(pl.col("step") > 0).with_columns(run=RUN)
+    known = known.join(part.rows.select(run=RUN).unique(), on="run", how="semi")
+    last = known.sort("run", "step").group_by("run", maintain_order=True).tail(LAST)
+    squares, freedom = 0.0, 0
+    for run in last.select("run", "step", "z").partition_by("run"):
+        place, z = np.log10(_floats(run, "step")), _floats(run, "z")
+        if len(z) > 2:
+            left = z - np.polynomial.Polynomial.fit(place, z, 1)(place)
+            squares, freedom = squares + float(left @ left), freedom + len(z) - 2
+    return float(np.sqrt(squares / freedom)) if freedom >= TAU_FREEDOM else None
 
 
 def _floats(frame: pl.DataFrame, column: str) -> FloatArray:

@@ -52,7 +52,12 @@ def pool_noise(series: Sequence[Series], rng: np.random.Generator) -> list[Serie
         key: _group_tau(group, np.random.default_rng([*seed, zlib.crc32(repr(key).encode())]))
         for key, group in groups.items()
     }
-    return [replace(one, tau=known[_key(one)]) if _testable(one) else one for one in series]
+    return [
+        replace(one, tau=known[_key(one)], tau_source="pooled over tasks")
+        if _testable(one)
+        else one
+        for one in series
+    ]
 
 
 def pooled_tau(points: Sequence[Measured], rng: np.random.Generator) -> float:

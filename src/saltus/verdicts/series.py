@@ -34,6 +34,7 @@ class Series:
         gain: how z maps to a gain between 0 and 1 for materiality: "exp_exp" for
             exp(-exp(-z)), "identity" for z clipped to [0, 1].
         tau: standard deviation of the model noise on the link scale, or None (mode U).
+        tau_source: how tau is known: "runs at one scale", "last checkpoints" or "given".
     """
 
     family: str
@@ -53,3 +54,4 @@ class Series:
     variance: FloatArray
     gain: str
     tau: float | None
+    tau_source: str | None = None
