@@ -14,6 +14,7 @@ from saltus.readers.gather import Gathered, Sink
 from saltus.readers.models import UserModels, read_losses, read_models
 from saltus.readers.plain import refusal
 from saltus.readers.reader import READERS, Head, Options, Reader, finding
+from saltus.readers.remote import fetch, is_address
 from saltus.readers.roles import check_mapping
 
 
@@ -69,7 +70,7 @@ class Found:
 
 
 def find(paths: Sequence[str]) -> list[Found]:
-    """The files that arguments name: files, folders, globs, each also as `NAME=PATH`.
+    """The files that arguments name: files, folders, globs, addresses, also as `NAME=PATH`.
 
     Raises:
         SaltusError: an argument that names nothing.
@@ -82,6 +83,9 @@ def find(paths: Sequence[str]) -> list[Found]:
 
 
 def _find_one(argument: str) -> list[Found]:
+    for model, address in ((None, argument), _split(argument)):
+        if is_address(address):
+            return [Found(fetch(address), model, True)]
     for model, place in ((None, argument), _split(argument)):
         if place and (hits := _places(place)):
             listed = len(hits) == 1 and not Path(hits[0]).is_dir()

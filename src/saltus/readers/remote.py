@@ -1,0 +1,116 @@
+"""Logs behind an address (http, https, s3, gs, ...): fetched once, then read like any file.
+
+Needs the extra `saltus[remote]`; each kind of address needs its own fsspec backend as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from saltus.errors import ReadError, SaltusError
+
+ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "hf", "memory")
+"""Addresses that are fetched; others, such as shell-like chains of fsspec, are refused."""
+FETCHED_BYTES = 4 << 30
+KEPT_BYTES = 10 << 30
+CHUNK = 1 << 20
+SECONDS = 60
+
+
+def is_address(argument: str) -> bool:
+    """Whether an argument is an address and not a path."""
+    return bool(ADDRESS.match(argument))
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: the platform's cache folder, or `SALTUS_CACHE`."""
+    if named := os.environ.get("SALTUS_CACHE"):
+        return Path(named)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "saltus"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "saltus" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saltus"
+
+
+@lru_cache(maxsize=1024)
+def fetch(address: str) -> Path:
+    """The file behind an address, fetched at most once per process.
+
+    Raises:
+        SaltusError: the extra is not installed, or the address is of a kind that is not read.
+        ReadError: it cannot be fetched, or is larger than 4 GB.
+    """
+    scheme = address.partition("://")[0].lower()
+    if scheme not in SCHEMES or "::" in address:
+        raise SaltusError(f"{address}: only {', '.join(SCHEMES)} addresses are read")
+    name = address.partition("?")[0].rstrip("/").rpartition("/")[2] or "log"
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    folder = cache_folder() / "remote" / digest
+    place = folder / re.sub(r"[^\w.=+@-]", "_", name)
+    folder.mkdir(parents=True, exist_ok=True)
+    _download(address, place)
+    _evict(folder.parent, place)
+    return place
+
+
+def _download(address: str, place: Path) -> None:
+    fsspec = _fsspec()
+    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=".draft-")
+    try:
+        with os.fdopen(handle, "wb") as target, _opened(fsspec, address) as source:
+            total = 0
+            while chunk := source.read(CHUNK):
+                total += len(chunk)
+                if total > FETCHED_BYTES:
+                    raise ReadError(f"is larger than {FETCHED_BYTES >> 30} GB", address)
+                target.write(chunk)
+        Path(draft).replace(place)
+    except SaltusError:
+        raise
+    except ImportError as fault:
+        raise SaltusError(f"{address}: {fault}") from None
+    except Exception as fault:  # every backend raises errors of its own
+        told = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        raise ReadError(f"cannot be fetched ({told:.200})", address) from None
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _opened(fsspec: Any, address: str) -> Any:
+    options: dict[str, Any] = {}
+    if address.lower().startswith(("http://", "https://")):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=SECONDS, sock_read=SECONDS)
+        options = {"client_kwargs": {"timeout": timeout}, "block_size": 0}
+    return fsspec.open(address, "rb", **options)
+
+
+def _fsspec() -> Any:
+    try:
+        import fsspec
+    except ImportError:
+        raise SaltusError(
+            "addresses need the extra: pip install 'saltus[remote]' (and s3fs or gcsfs for buckets)"
+        ) from None
+    return fsspec
+
+
+def _evict(folder: Path, newest: Path) -> None:
+    """Drop the files that were fetched longest ago, above 10 GB in all."""
+    files = sorted((f for f in folder.glob("*/*") if f != newest), key=lambda f: f.stat().st_mtime)
+    total = sum(file.stat().st_size for file in (*files, newest))
+    for file in files:
+        if total <= KEPT_BYTES:
+            return
+        total -= file.stat().st_size
+        file.unlink(missing_ok=True)
