@@ -111,6 +111,29 @@ def plan(
 
 
 @click.command()
+@FOLDER
+@SEED
+@JSON
+def lengths(folder: Path, seed: int, as_json: bool) -> None:
+    """Test how the scores of FOLDER depend on the length of the target.
+
+    Accuracy above chance and as the token errors predict it (P2), its geometric decay (P3a) and
+    the quasi-linear edit distance (P3b) of Schaeffer et al. (2023, Sec. 3), for every model and
+    task whose targets have several lengths.
+
+    \b
+        saltus lengths audit/
+    """
+    import numpy as np
+
+    from saltus import store
+    from saltus.tables import Scores
+    from saltus.verdicts.length_table import length_laws
+
+    show(length_laws(store.load(folder, Scores), np.random.default_rng(seed)), as_json)
+
+
+@click.command()
 @click.option("--replicates", default=120, show_default=True, help="Families per cell.")
 @click.option("--resamples", default=999, show_default=True, help="Bootstrap draws per test.")
 @click.option("--workers", default=2, show_default=True, help="Processes that share the work.")
@@ -148,4 +171,4 @@ def calibrate(
         click.echo(text)
 
 
-COMMANDS = (list_entries, plan, survey, calibrate)
+COMMANDS = (list_entries, plan, survey, lengths, calibrate)
