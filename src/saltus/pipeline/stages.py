@@ -78,6 +78,7 @@ class Source:
 
 def read(job: Job, source: Source) -> bool:
     """Files to `models`, `responses`, `reported` and `findings`."""
+    from saltus.readers.files import sha256
     from saltus.readers.read import find
     from saltus.readers.read import read as read_paths
 
@@ -88,7 +89,7 @@ def read(job: Job, source: Source) -> bool:
         "keep_going": source.keep_going,
         "require_facts": source.require_facts,
         "inputs": [
-            [str(found.path), found.model, store.sha256(found.path)] for found in find(source.paths)
+            [str(found.path), found.model, sha256(found.path)] for found in find(source.paths)
         ],
         "models": [str(source.models), store.sha256(source.models)] if source.models else None,
         "loss": _loss_digest(source.loss),

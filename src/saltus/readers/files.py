@@ -14,6 +14,7 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar, cast
@@ -176,7 +177,13 @@ def document(path: Path) -> bytes:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of the file as it lies on the disk."""
+    """SHA-256 of the file as it lies on the disk, taken once while the file stays as it is."""
+    known = path.stat()
+    return _digest(path, known.st_mtime_ns, known.st_size, known.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, *_stat: int) -> str:
     with path.open("rb") as raw:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 

@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -88,21 +89,19 @@ def _download(address: str, place: Path) -> None:
 def _opened(fsspec: Any, address: str) -> Any:
     options: dict[str, Any] = {}
     if address.lower().startswith(("http://", "https://")):
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=SECONDS, sock_read=SECONDS)
+        limits = {"total": None, "sock_connect": SECONDS, "sock_read": SECONDS}
+        timeout = import_module("aiohttp").ClientTimeout(**limits)
         options = {"client_kwargs": {"timeout": timeout}, "block_size": 0}
     return fsspec.open(address, "rb", **options)
 
 
 def _fsspec() -> Any:
     try:
-        import fsspec
+        return import_module("fsspec")
     except ImportError:
         raise SaltusError(
             "addresses need the extra: pip install 'saltus[remote]' (and s3fs or gcsfs for buckets)"
         ) from None
-    return fsspec
 
 
 def _evict(folder: Path, newest: Path) -> None:

@@ -145,12 +145,11 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
 
 def _doubtful_zeros(found: pl.DataFrame) -> pl.DataFrame:
     """One finding per family and metric: tasks may also just be too hard."""
-    groups = found.group_by("family", "regime", "metric").agg(
+    groups = found.group_by("family", "metric", "models").agg(
         pl.col("count").sum(),
         pl.when(pl.len() == 1).then(pl.col("task").first()).alias("task"),
         pl.col("task").n_unique().alias("tasks"),
         names("task").alias("names"),
-        pl.col("models").first(),
     )
     return groups.select(
         pl.lit("warning").alias("severity"),
