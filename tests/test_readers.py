@@ -72,6 +72,13 @@ def test_an_unrelated_file_is_refused(tmp_path: Path) -> None:
         read_tables([path])
 
 
+def test_a_first_line_that_is_no_csv_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"model,ta\rsk\n1,2\n")
+    with pytest.raises(ReadError, match="no reader recognises"):
+        read_tables([path])
+
+
 def test_a_pipe_is_refused_and_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

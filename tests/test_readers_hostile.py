@@ -223,6 +223,19 @@ def test_at_most_one_reader_of_json_claims_a_real_file() -> None:
         assert len(claims) <= 1, (path, claims)
 
 
+UNCHECKED = ("olmo_ladder", "lm_eval_samples", "plain", "cruxeval_generations")
+CHECKED = [name for name in FILES if name not in UNCHECKED]
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None:
+    # of {"a": 1, "a": 2} any parser would take the last, and change a number in silence
+    twice = FILES[name][1].replace("{", '{"twin": 1, "twin": 2, ', 1)
+    found = outcome(place(tmp_path, name, twice))
+    assert isinstance(found, str)
+    assert "the key 'twin' is there twice" in found
+
+
 def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "details_t_2024.parquet"
     row = {"doc": {"query": "q"}, "model_response": {"text": ["x"]}, "metric": {"acc": 1.0}}

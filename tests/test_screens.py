@@ -229,12 +229,23 @@ def test_a_conclusive_screen_takes_the_verdict_and_leaves_the_evidence() -> None
     assert flag(verdicts("t"), findings(**DIRTY["exact_zeros"])).equals(verdicts("t"))
 
 
-def test_a_break_names_what_is_not_yet_explained() -> None:
+def test_no_break_is_claimed_under_suspicion() -> None:
     broken = verdicts("t").with_columns(verdict=pl.lit("BREAK"), metric=pl.lit("acc"))
     doubt = findings(**DIRTY["identical_scores"])
     told = flag(broken, doubt).row(0, named=True)
-    assert told["verdict"] == "BREAK"
-    assert "s Not yet explained: 6 of 6 sizes of f score exactly 0.37" in told["sentence"]
+    assert (told["verdict"], told["reason"]) == ("INCONCLUSIVE", "unexplained_finding")
+    assert "until this is explained: 6 of 6 sizes of f score exactly 0.37" in told["sentence"]
     assert flag(verdicts("t"), doubt)["sentence"].to_list() == ["s"]
     elsewhere = broken.with_columns(metric=pl.lit("exact_match"))
-    assert flag(elsewhere, doubt)["sentence"].to_list() == ["s"]
+    assert flag(elsewhere, doubt)["verdict"].to_list() == ["BREAK"]
+    partner = elsewhere.with_columns(partner=pl.lit("acc"))
+    assert flag(partner, doubt)["verdict"].to_list() == ["INCONCLUSIVE"]
+
+
+def test_a_finding_about_one_family_leaves_the_others() -> None:
+    doubt = findings(**DIRTY["identical_scores"])
+    assert doubt["family"].to_list() == ["f"]
+    broken = verdicts("t").with_columns(
+        verdict=pl.lit("BREAK"), metric=pl.lit("acc"), family=pl.lit("g")
+    )
+    assert flag(broken, doubt)["verdict"].to_list() == ["BREAK"]

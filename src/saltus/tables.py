@@ -105,6 +105,7 @@ class Findings(Table):
     name = "findings"
     screen = Column(pl.String, "name of the screen", required=True)
     severity = Column(pl.String, "note, warning or error", required=True)
+    family = Column(pl.String, "null: several or all")
     model = Column(pl.String, "label in `models`; null: several or all")
     task = Column(pl.String, "null: several or all")
     metric = Column(pl.String, "null: not about one metric")

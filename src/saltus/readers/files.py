@@ -5,6 +5,7 @@ Every fault of the file becomes a `ReadError`; nothing here knows any format.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import json
@@ -13,7 +14,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +29,7 @@ FIRST_LINE_BYTES = 1 << 20
 LINE_BYTES = 64 << 20
 BLOCK_BYTES = 1 << 20
 DOCUMENT_BYTES = 256 << 20
+CHECKED_BYTES = 4 << 20
 DECOMPRESSED_BYTES = 20_000_000_000
 
 Value = TypeVar("Value")
@@ -173,7 +175,40 @@ def document(path: Path) -> bytes:
     if len(data) > DOCUMENT_BYTES:
         limit = DOCUMENT_BYTES >> 20
         raise ReadError(f"one JSON document of more than {limit} MB; write it as JSON lines", path)
-    return data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if len(data) <= CHECKED_BYTES:
+        refuse_twins(data, path)
+    return data
+
+
+def refuse_twins(data: bytes, path: Path, line: int | None = None) -> None:
+    """Refuse an object that has one key twice, of which any parser would take the last.
+
+    Raises:
+        ReadError: with the key. What is no JSON at all is left to the decoder.
+    """
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        whole = dict(pairs)
+        if len(whole) < len(pairs):
+            twice = next(key for key, _ in pairs if sum(key == k for k, _ in pairs) > 1)
+            raise ReadError(f"the key {twice!r:.60} is there twice in one object", path, line)
+        return whole
+
+    with suppress(ValueError, RecursionError):
+        json.loads(data, object_pairs_hook=members)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """No search for cycles while many small objects are made that cannot form any."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def sha256(path: Path) -> str:

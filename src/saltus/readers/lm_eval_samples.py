@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from saltus.errors import ReadError
 from saltus.readers.facts import find_model
-from saltus.readers.files import FAULTS, Block, decode, line_blocks
+from saltus.readers.files import FAULTS, Block, collection_paused, decode, line_blocks
 from saltus.readers.frames import DataType, list_series
 from saltus.readers.lm_eval import Run, metric_name, read_run
 from saltus.readers.reader import (
@@ -176,7 +176,9 @@ def lm_eval_samples(path: Path, options: Options) -> Iterator[Batch]:
     models: pl.DataFrame | None = run.models([task])
     size = 0
     for block in line_blocks(path, options.advance):
-        if not rows.add_block(block):
+        with collection_paused():
+            done = rows.add_block(block)
+        if not done:
             for number, raw in enumerate(BytesIO(block.data), block.first):
                 try:
                     rows.add(number, raw)
@@ -417,13 +419,27 @@ def _quick_choice(sample: Sample, pairs: list[Any], wanted: str) -> Answer | Non
         logprobs = [float(value) for value, _ in pairs]
     except ValueError:
         return None
-    fits = {n for n, text in enumerate(texts) if text.strip() == wanted}
-    if wanted.isdecimal() and int(wanted) < count:
-        fits.add(int(wanted))
-    if len(fits) != 1 or math.isnan(sum(logprobs)):
+    fit = _quick_fit(list(map(str.strip, texts)), wanted)
+    if fit is None or math.isnan(sum(logprobs)):
         return None
-    sizes = [len(text.removeprefix(" ").encode()) for text in texts]
-    return Answer(None, None, None, logprobs, fits.pop(), sizes, 1.0 / count)
+    sizes = [len(text) - (text[:1] == " ") if text.isascii() else _bytes(text) for text in texts]
+    return Answer(None, None, None, logprobs, fit, sizes, 1.0 / count)
+
+
+def _quick_fit(texts: list[str], wanted: str) -> int | None:
+    """The only choice that the target names, by text or by index."""
+    hits = texts.count(wanted)
+    index = int(wanted) if wanted.isdecimal() else len(texts)
+    if hits == 0:
+        return index if index < len(texts) else None
+    place = texts.index(wanted)
+    clear = hits == 1 and (index >= len(texts) or index == place)
+    return place if clear else None
+
+
+def _bytes(text: str) -> int:
+    """Length of a choice without the space before it."""
+    return len(text.removeprefix(" ").encode())
 
 
 def _slow(line: Line) -> tuple[Sample, dict[str, Any]]:
@@ -522,7 +538,7 @@ def _choice(line: Line, sample: Sample, pairs: Sequence[Sequence[Any]]) -> Answe
     return Answer(
         choice_logprobs=logprobs if known else None,
         target_index=_target_index(line, sample, texts, logprobs) if known else None,
-        choice_bytes=[len(text.removeprefix(" ").encode()) for text in texts],
+        choice_bytes=[_bytes(text) for text in texts],
         chance=1.0 / len(texts),
     )
 

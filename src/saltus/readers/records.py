@@ -13,7 +13,7 @@ import polars as pl
 
 from saltus.errors import ReadError
 from saltus.readers.facts import FACTS, label
-from saltus.readers.files import byte_lines, decode, document
+from saltus.readers.files import byte_lines, decode, document, refuse_twins
 from saltus.readers.frames import frame_of
 from saltus.readers.reader import BATCH_BYTES, BATCH_ROWS, Batch, Faults, Options
 from saltus.tables import Models, Reported, Responses, schema
@@ -32,6 +32,7 @@ def line_records(
         if raw.isspace():
             continue
         try:
+            refuse_twins(raw, path, number)
             record = decode(decoder, raw.removeprefix(b"\xef\xbb\xbf"), path, number)
         except ReadError as fault:
             faults.take(fault)

@@ -70,7 +70,10 @@ def first_header(head: Head) -> tuple[str, ...]:
     kind = shape(head)
     if kind == "csv":
         line = head.text.lstrip().partition("\n")[0]
-        return tuple(next(csv.reader([line], delimiter=_delimiter(line)), ()))
+        try:
+            return tuple(next(csv.reader([line], delimiter=_delimiter(line)), ()))
+        except csv.Error:
+            return ()
     if kind == "parquet":
         try:
             return tuple(pl.read_parquet_schema(head.path))

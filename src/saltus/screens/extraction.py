@@ -49,6 +49,7 @@ def _of_family(part: pl.DataFrame) -> dict[str, object] | None:
     differs = p <= SMALL
     return {
         "severity": "warning" if differs else "note",
+        "family": ordered["family"][0],
         "model": None,
         "task": ordered["task"][0],
         "metric": EXTRACTED,

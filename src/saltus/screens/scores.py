@@ -46,6 +46,7 @@ def identical_scores(evidence: Evidence) -> pl.DataFrame:
     share = [_class_share(*row) for row in odd.select("task", "metric", "value").iter_rows()]
     return odd.with_columns(pl.Series("share", share, dtype=pl.String)).select(
         pl.lit("warning").alias("severity"),
+        "family",
         "task",
         "metric",
         pl.col("same").cast(pl.Int64).alias("count"),
@@ -116,6 +117,7 @@ def class_shares(evidence: Evidence) -> pl.DataFrame:
     found = found.join(alike, on=_SERIES, how="anti", nulls_equal=True)
     return found.filter(pl.col("count") >= 2).select(
         pl.lit("warning").alias("severity"),
+        "family",
         "task",
         "metric",
         "count",
@@ -238,6 +240,7 @@ def models_out_of_line(evidence: Evidence) -> pl.DataFrame:
     )
     return odd.select(
         pl.lit("warning").alias("severity"),
+        "family",
         "model",
         "count",
         pl.format(

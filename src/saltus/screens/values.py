@@ -25,7 +25,7 @@ def out_of_bounds(evidence: Evidence) -> pl.DataFrame:
     rows = evidence.estimates.filter(pl.col("missing").str.contains("outside the metric's bounds"))
     value = pl.col("missing").str.extract(r"^(\S+) is").cast(pl.Float64, strict=False)
     percent = value.is_between(0, 100) & pl.col("missing").str.contains(r"\[0.0, 1.0\]")
-    return rows.group_by("task", "metric").agg(
+    return rows.group_by("family", "task", "metric").agg(
         # a percentage is another unit, which proves nothing against the numbers
         pl.when(percent.all()).then(pl.lit("warning")).otherwise(pl.lit("error")).alias("severity"),
         pl.len().cast(pl.Int64).alias("count"),
@@ -61,7 +61,7 @@ def exact_zeros(evidence: Evidence) -> pl.DataFrame:
             pl.col("other").max().round(3),
         ).alias("message"),
     )
-    return found.drop("family").with_columns(severity=pl.lit("warning"))
+    return found.with_columns(severity=pl.lit("warning"))
 
 
 def _beside_no_larger(odd: pl.DataFrame, others: pl.DataFrame, key: list[str]) -> pl.DataFrame:
@@ -129,6 +129,7 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
     found = found.with_columns(sure=sure)
     certain = found.filter("sure").select(
         pl.lit("error").alias("severity"),
+        "family",
         "task",
         "metric",
         "count",
@@ -153,6 +154,7 @@ def _doubtful_zeros(found: pl.DataFrame) -> pl.DataFrame:
     )
     return groups.select(
         pl.lit("warning").alias("severity"),
+        "family",
         "task",
         "metric",
         "count",

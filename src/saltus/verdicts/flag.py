@@ -1,4 +1,4 @@
-"""A number that the harness made carries no verdict about the model."""
+"""A number that the harness made carries no verdict, and one under suspicion no break."""
 
 from __future__ import annotations
 
@@ -6,52 +6,71 @@ import polars as pl
 
 from saltus.tables import Verdicts, conform
 
+BREAKS = ("BREAK", "LOSS_THRESHOLD")
+
 
 def flag(verdicts: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
-    """The verdicts, HARNESS_ARTEFACT where a screen is conclusive about task and metric.
+    """The verdicts as the screens leave them.
+
+    HARNESS_ARTEFACT where a finding is conclusive (severity "error") about the task and the
+    thresholded metric; INCONCLUSIVE(unexplained_finding) in place of a break whose task, or
+    either of its metrics, is under suspicion (severity "warning" or "error").
 
     Args:
         verdicts: table `Verdicts`.
-        findings: table `Findings`; those of severity "error" are conclusive.
+        findings: table `Findings`; those that name a family are about that family alone.
 
     Returns:
-        Table `Verdicts`; the evidence of a flagged row stays as it was measured.
+        Table `Verdicts`; the evidence of a changed row stays as it was measured.
     """
-    conclusive = findings.filter(
-        pl.col("severity") == "error", pl.col("task").is_not_null(), pl.col("metric").is_not_null()
-    ).unique(["task", "metric"], keep="first", maintain_order=True)
-    flagged = verdicts.join(
-        conclusive.select("task", "metric", "screen", "message"),
-        on=["task", "metric"],
-        how="left",
-        maintain_order="left",
+    rows = verdicts.with_row_index("row")
+    about = rows.join(
+        findings.filter(pl.col("task").is_not_null(), pl.col("severity") != "note").select(
+            "task", "screen", "message", severity="severity", about="metric", whose="family"
+        ),
+        on="task",
+    ).filter(pl.col("whose").is_null() | (pl.col("whose") == pl.col("family")))
+    certain = (pl.col("severity") == "error") & (pl.col("about") == pl.col("metric"))
+    concerned = pl.any_horizontal(
+        pl.col("about").is_null(),
+        pl.col("about") == pl.col("metric"),
+        pl.col("about") == pl.col("partner"),
     )
-    hit = pl.col("screen").is_not_null()
-    changes = {
-        "verdict": pl.lit("HARNESS_ARTEFACT"),
-        "reason": pl.col("screen"),
-        "sentence": pl.format("The harness, not the models, made these numbers: {}.", "message"),
-        "settle": pl.lit("repair or explain what the screen found, then judge again"),
-    }
-    columns = [
-        pl.when(hit).then(value).otherwise(name).alias(name) for name, value in changes.items()
-    ]
-    judged = flagged.with_columns(columns).drop("screen", "message")
-    return conform(_with_doubts(judged, findings), Verdicts)
+    suspect = concerned & pl.col("verdict").is_in(BREAKS)
+    flagged = _changed(
+        rows,
+        about.filter(certain),
+        "HARNESS_ARTEFACT",
+        pl.col("screens"),
+        pl.format("The harness, not the models, made these numbers: {}.", "messages"),
+    )
+    return _changed(
+        flagged,
+        about.filter(suspect & ~certain).join(about.filter(certain), on="row", how="anti"),
+        "INCONCLUSIVE",
+        pl.lit("unexplained_finding"),
+        pl.format("{} No break is claimed until this is explained: {}.", "sentence", "messages"),
+    ).pipe(lambda frame: conform(frame.drop("row"), Verdicts))
 
 
-def _with_doubts(verdicts: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
-    """The sentence of a BREAK names what screens suspect about its task and metric."""
-    doubts = findings.filter(pl.col("severity") == "warning", pl.col("task").is_not_null())
-    doubts = doubts.select("task", pl.col("metric").alias("about"), "message")
-    rows = verdicts.with_row_index("row").join(doubts, on="task", how="inner")
-    named = rows.filter(pl.col("about").is_null() | (pl.col("about") == pl.col("metric")))
-    texts = named.group_by("row").agg(
-        pl.col("message").unique().sort().str.join("; ").alias("doubt")
+def _changed(
+    rows: pl.DataFrame, about: pl.DataFrame, verdict: str, reason: pl.Expr, sentence: pl.Expr
+) -> pl.DataFrame:
+    """The rows that findings are about with another verdict, the others as they are."""
+    said = about.group_by("row").agg(
+        pl.col("screen").sort().first().alias("screens"),
+        pl.col("message").unique().sort().str.join("; ").alias("messages"),
     )
-    joined = verdicts.with_row_index("row").join(texts, on="row", how="left", maintain_order="left")
-    doubtful = (pl.col("verdict") == "BREAK") & pl.col("doubt").is_not_null()
-    sentence = pl.format("{} Not yet explained: {}.", "sentence", "doubt")
-    return joined.with_columns(
-        pl.when(doubtful).then(sentence).otherwise("sentence").alias("sentence")
-    ).drop("row", "doubt")
+    hit = pl.col("messages").is_not_null()
+    return (
+        rows.join(said, on="row", how="left", maintain_order="left")
+        .with_columns(
+            verdict=pl.when(hit).then(pl.lit(verdict)).otherwise("verdict"),
+            reason=pl.when(hit).then(reason).otherwise("reason"),
+            sentence=pl.when(hit).then(sentence).otherwise("sentence"),
+            settle=pl.when(hit)
+            .then(pl.lit("repair or explain what the screen found, then judge again"))
+            .otherwise("settle"),
+        )
+        .drop("screens", "messages")
+    )
