@@ -236,6 +236,16 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None
     assert "the key 'twin' is there twice" in found
 
 
+@pytest.mark.parametrize("name", ["olmes_metrics", "lm_eval_results"])
+def test_a_count_or_step_that_no_table_holds_is_an_error(tmp_path: Path, name: str) -> None:
+    huge = "9" * 400
+    text = FILES[name][1].replace('"num_instances": 2', f'"num_instances": {huge}')
+    text = text.replace("pretrained=gpt2", f"pretrained=gpt2,revision=step{huge}")
+    found = outcome(place(tmp_path, name, text))
+    assert isinstance(found, str)
+    assert "a whole number that is too large" in found
+
+
 def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "details_t_2024.parquet"
     row = {"doc": {"query": "q"}, "model_response": {"text": ["x"]}, "metric": {"acc": 1.0}}

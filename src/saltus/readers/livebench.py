@@ -16,7 +16,7 @@ from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding
 from saltus.readers.records import Rows, content_hash, line_records, model_row, number, texts
 
 FAILED = "$ERROR$"
-SOURCE = "LiveBench, `data/live_bench/<category>/<task>/`"
+SOURCE = "LiveBench, data/live_bench/<category>/<task>/"
 
 
 class Question(msgspec.Struct):

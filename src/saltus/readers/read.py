@@ -196,8 +196,11 @@ def _read_file(file: Found, options: Options, gathered: Gathered) -> Input | Non
         options.advance(count)
 
     rows = 0
-    for batch in reader.read(file.path, replace(options, advance=advance)):
-        rows += gathered.take(batch, reader, file.path)
+    try:
+        for batch in reader.read(file.path, replace(options, advance=advance)):
+            rows += gathered.take(batch, reader, file.path)
+    except OverflowError:  # 64 bits hold every count and step that a log can mean
+        raise ReadError("holds a whole number that is too large", file.path) from None
     options.advance(size - told)
     return Input(str(file.path), sha256(file.path), reader.name, size, rows)
 
