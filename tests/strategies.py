@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import strategies as st
 
 from saltus.tables import Responses, conform
@@ -82,3 +83,9 @@ def rows(**columns: list[Any]) -> pl.DataFrame:
         ),
         Responses,
     )
+
+
+def needs_its_extra(name: str) -> None:
+    """Skips a test of a metric whose optional package is not installed."""
+    if name.endswith("_stemmed"):
+        pytest.importorskip("nltk", reason="stemming needs the extra `stem`")

@@ -8,6 +8,7 @@ import pytest
 from saltus.metrics.measure import class_of, measure, measured
 from saltus.metrics.metric import METRICS, Metric, find
 from saltus.metrics.users import load
+from strategies import needs_its_extra
 
 MEASURED = [entry for entry in METRICS if entry.function and entry.kind == "answer"]
 
@@ -63,6 +64,7 @@ def test_discontinuous_is_a_measured_fact(name: str, jumps: bool) -> None:
 
 @pytest.mark.parametrize("entry", MEASURED, ids=lambda entry: entry.name)
 def test_what_is_stated_is_what_is_measured(entry: Metric) -> None:
+    needs_its_extra(entry.name)
     found = measured(entry)
     assert found is not None
     assert found.discontinuous == (entry.reaction == "thresholded")

@@ -16,7 +16,7 @@ from saltus.errors import SaltusError, UnknownNameError
 from saltus.metrics.metric import METRICS, Metric, Ragged, Values, find, metric
 from saltus.metrics.score import applicable, argument, batch_of, compute, score
 from saltus.tables import Responses, Scores, schema
-from strategies import answers, rows
+from strategies import answers, needs_its_extra, rows
 
 COMPUTED = [entry for entry in METRICS if entry.function and entry.kind == "answer"]
 
@@ -117,6 +117,7 @@ def test_needs_are_columns(entry: Metric) -> None:
 
 @computed
 def test_a_perfect_answer_has_the_best_value(entry: Metric) -> None:
+    needs_its_extra(entry.name)
     numeric = rows(output=["12", "-7.5"], targets=[["12"], ["-7.5", "8"]])
     found = score(numeric if entry.name.startswith("numeric") else PERFECT, [entry.name])
     if entry.name == "choice_margin":  # a margin over probability 0 has no end
