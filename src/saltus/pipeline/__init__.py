@@ -28,6 +28,8 @@ __all__ = [
     "survey", "sweep", "why_unjudged",
 ]  # fmt: skip
 
+TEXTS = pl.col("output", "targets")
+
 
 def _source(paths: Sequence[str | Path] | str | Path, **options: Any) -> Source:
     many = [paths] if isinstance(paths, str | Path) else paths
@@ -112,7 +114,8 @@ def score(
     with job_on(folder, progress) as job:
         first = store.scan(job.draft, Responses).head(FEW).collect()
         close = few(first)
-        more = [entry.name for entry in applicable(first)] + list(CLOSE_LOOK) if close else None
+        whole = close and not first.filter(pl.any_horizontal(TEXTS.is_null())).height
+        more = [entry.name for entry in applicable(first)] + list(CLOSE_LOOK) if whole else None
         done = stages.score(job, metrics or more, Extract(extract, failed_as))
         if close:
             stages.answers(job)
