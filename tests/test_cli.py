@@ -195,6 +195,14 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing(tmp_path: Path, case: s
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_unknown_models_are_read_and_named_but_not_audited(tmp_path: Path) -> None:
+    unknown = bad_inputs(tmp_path)["unknown model"][0][0]
+    result = run("read", unknown, "--out", tmp_path / "audit")
+    assert result.exit_code == 0
+    assert "no family is known for 'no-such-lm'" in result.output
+    assert run("audit", unknown, "--out", tmp_path / "audit").exit_code == 1
+
+
 def test_keep_going_lists_bad_lines_instead(tmp_path: Path) -> None:
     lines = answers_table(tmp_path).read_text().splitlines()
     broken = write(tmp_path / "broken.jsonl", [*lines[:5], "{not json", *lines[5:]])

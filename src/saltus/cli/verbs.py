@@ -53,11 +53,13 @@ def read(
 ) -> None:
     """Read LOGS into the tables of an audit folder.
 
+    Models whose family nobody states are read and named; `audit` refuses them.
+
     \b
         saltus read results/ --out audit/
     """
     from saltus import pipeline, store
-    from saltus.tables import Models
+    from saltus.tables import Findings, Models
 
     logs = named_logs(logs)
     folder = out_folder(out, logs)
@@ -65,10 +67,14 @@ def read(
         fresh = pipeline.read(
             logs,
             folder,
+            require_facts=False,
             command=command_line(),
             **reading,
             progress=progress,
         )
+    unknown = store.load(folder, Findings).filter(screen="read.unknown_models")["message"]
+    for message in unknown:
+        click.echo(f"Note: {message}", err=True)
     show(store.load(folder, Models), as_json)
     done(folder, "read", fresh)
 

@@ -198,6 +198,9 @@ class Gathered:
                 lost.append(str(place["model_name"]))
         if lost and require_facts:
             raise known.unknown_models(lost)
+        if lost:
+            message = f"{known.unknown_models(lost)}; these models are in no verdict"
+            self.note(finding("unknown_models", message, severity="warning", count=len(lost)))
         frame = pl.DataFrame(rows, schema=schema(Models))
         self._give(Models, conform(frame, Models))
         self._count_findings()
