@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from saltus.errors import ReadError
 from saltus.readers.files import decode
 
+
 class Request(msgspec.Struct, gc=False):
     """One request of an item: only its continuation is kept, the prompt is skipped over."""
 
@@ -177,7 +178,11 @@ def _bytes(text: str) -> int:
 
 
 def slow_sample(line: Line) -> tuple[Sample, dict[str, Any]]:
-    """A line of another kind: early 0.4, NaN, or a fault, which is then named by its field."""
+    """A line of another kind, and its scores: early 0.4, NaN, or a fault.
+
+    Raises:
+        ReadError: the field at fault.
+    """
     sample = Sample(
         line.need("doc_id", _ITEM),
         target=line.get("target", default=UNSET),
@@ -209,11 +214,16 @@ class Answer(NamedTuple):
 
 
 def is_choice(responses: Any) -> bool:
+    """Whether these are the log-probabilities of several choices."""
     return isinstance(responses, list) and len(responses) > 1 and all(map(_is_pair, responses))
 
 
 def answers_of(line: Line, sample: Sample) -> list[Answer]:
-    """Choices, generated texts, or nothing for a bare log-likelihood."""
+    """Choices, generated texts, or nothing for a bare log-likelihood.
+
+    Raises:
+        ReadError: a field is missing, or the right choice is not clear.
+    """
     responses = sample.filtered_resps
     if responses is UNSET:
         if sample.resps is UNSET:

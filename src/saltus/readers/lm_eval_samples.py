@@ -157,7 +157,9 @@ class _Rows:
         if len(samples) != block.lines or any(sample.metrics != stated for sample in samples):
             return False
         answers = [quick_answer(sample, self._choices) for sample in samples]
-        scores = {name: quick_scores(samples, score_field(n, name)) for n, name in enumerate(stated)}
+        scores = {
+            name: quick_scores(samples, score_field(n, name)) for n, name in enumerate(stated)
+        }
         if None in answers or None in scores.values():
             return False
         lines = range(block.first, block.first + block.lines)

@@ -119,7 +119,7 @@ WORDS: tuple[Word, ...] = (
     ),
     Word(
         "INCONCLUSIVE",
-        "Open",
+        "Inconclusive",
         "?",
         "v-open",
         "#9a8f7d",
