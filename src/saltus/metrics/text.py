@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress
+from typing import cast
 
 import numpy as np
 
-from saltus.metrics.metric import Reasons, Values, first_reasons, metric, present
-from saltus.metrics.normalise import folded, quasi, stripped, unquoted
+from saltus.metrics.metric import BoolArray, Reasons, Values, first_reasons, metric, present
+from saltus.metrics.normalise import folded, quasi, unquoted
 
 Outputs = Sequence[str | None]
 Targets = Sequence[Sequence[str | None] | None]
+Test = Callable[[str, Sequence[str]], bool | float]
+Pairs = Callable[[Sequence[str], Sequence[str]], BoolArray]
 
 SOLUTION = re.compile(r"<solution>(.*?)</solution>")
 BETWEEN_DASHES = re.compile(r".* --- (.*?) --- .*")
@@ -26,25 +31,65 @@ PARTNERS = (
 
 def unusable(output: Outputs, targets: Targets) -> Reasons:
     """(items,) why an answer cannot be compared with its targets."""
+    if only_targets(output, targets) is not None:
+        return first_reasons(len(output), [])
     no_output = np.array([text is None for text in output], dtype=bool)
     no_target = np.array([not any(t is not None for t in given or ()) for given in targets], bool)
     return first_reasons(len(output), [(no_output, "no output"), (no_target, "no target")])
 
 
-def each(
-    output: Outputs, targets: Targets, test: Callable[[str, Sequence[str]], bool | float]
-) -> Values:
-    """The test's value for every answer that has an output and targets."""
+def only_targets(output: Outputs, targets: Targets) -> list[str] | None:
+    """Each answer's one target; None unless all answers have an output and just one target."""
+    try:
+        only = [target for (target,) in targets]  # type: ignore[union-attr]
+    except (TypeError, ValueError):  # targets that are None, that are none or several
+        return None
+    whole = len(only) == len(output) and None not in output and None not in only
+    return cast(list[str], only) if whole else None
+
+
+def each(output: Outputs, targets: Targets, test: Test, pairs: Pairs | None = None) -> Values:
+    """The test's value for every answer that has an output and targets.
+
+    Args:
+        output: the answers.
+        targets: per answer the accepted answers.
+        test: an answer and its targets to their value.
+        pairs: answers and the one target of each to the same values, but many at once.
+    """
+    if pairs and (only := only_targets(output, targets)) is not None:
+        value = pairs(cast(Sequence[str], output), only).astype(np.float64)
+        return Values(value, first_reasons(len(output), []))
     missing = unusable(output, targets)
     value = np.full(len(output), np.nan)
-    for item in np.flatnonzero(present(missing)).tolist():
+    left = present(missing)
+    if pairs:
+        alone = left & np.array([len(given or ()) == 1 for given in targets], dtype=bool)
+        have = cast(list[str], list(compress(output, alone)))
+        value[alone] = pairs(
+            have, cast(list[str], list(chain.from_iterable(compress(targets, alone))))
+        )
+        left &= ~alone
+    for item in np.flatnonzero(left).tolist():
         text, given = output[item], targets[item] or ()
         value[item] = test(text or "", [target for target in given if target is not None])
     return Values(value, missing)
 
 
 def _equal(output: Outputs, targets: Targets, normal: Callable[[str], str]) -> Values:
-    return each(output, targets, lambda text, given: normal(text) in map(normal, given))
+    def pairs(have: Sequence[str], want: Sequence[str]) -> BoolArray:
+        """Only texts that differ as they are need the normal form."""
+        same = _compared(operator.eq, have, want)
+        differ = (~same).tolist()
+        sides = (map(normal, compress(side, differ)) for side in (have, want))
+        same[~same] = list(map(operator.eq, *sides))
+        return same
+
+    return each(output, targets, lambda text, given: normal(text) in map(normal, given), pairs)
+
+
+def _compared(relation: Callable[[str, str], bool], *sides: Iterable[str]) -> BoolArray:
+    return np.fromiter(map(relation, *sides), dtype=bool)
 
 
 @metric(
@@ -66,7 +111,7 @@ def exact_match(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; one that equals is enough.
     """
-    return _equal(output, targets, stripped)
+    return _equal(output, targets, str.strip)
 
 
 @metric(
@@ -178,8 +223,14 @@ def contains(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; one that is contained is enough.
     """
-    whole = [[target for target in given or () if target and target.strip()] for given in targets]
-    return each(output, whole, lambda text, given: any(t.strip() in text for t in given))
+    only = only_targets(output, targets)
+    whole = only is not None and all(map(str.strip, only))
+    full = targets if whole else [[t for t in given or () if t and t.strip()] for given in targets]
+
+    def pairs(have: Sequence[str], want: Sequence[str]) -> BoolArray:
+        return _compared(operator.contains, have, map(str.strip, want))
+
+    return each(output, full, lambda text, given: any(t.strip() in text for t in given), pairs)
 
 
 @metric(

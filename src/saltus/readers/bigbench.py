@@ -203,6 +203,8 @@ def _right(sample: Row, targets: list[Any]) -> int | None:
         values = [values.get(str(target)) for target in targets]
     if not isinstance(values, list) or len(values) != len(targets):
         return None
-    marks = [number(value) or 0.0 for value in values]
+    marks = [mark for value in values if (mark := number(value)) is not None]
+    if len(marks) < len(values):
+        return None  # which choice is right is not known when one of them has no value
     best = [index for index, mark in enumerate(marks) if mark == max(marks) and mark > 0]
     return best[0] if len(best) == 1 else None

@@ -277,7 +277,7 @@ def sharpness(values: FloatArray, x: FloatArray) -> tuple[FloatArray, IntArray]:
 def _resampled(entry: Metric, curve: Curve, rng: np.random.Generator, draws: int) -> FloatArray:
     """(draws, scales) means as other samples of items would have given them."""
     shape = (draws, len(curve.value))
-    spread = np.sqrt(np.nan_to_num(curve.variance, nan=0.0))
+    spread = np.sqrt(curve.variance)  # an unknown variance makes an unknown interval
     means = curve.value + spread * rng.standard_normal(shape)
     counted = np.isfinite(curve.successes) & (curve.items > 0) & entry.binary
     right = np.where(counted, np.clip(curve.successes, 0.0, curve.items), 0.0)
