@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import cache
+from random import Random
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ import saltus.metrics.difference
 from saltus import kernels
 from saltus.kernels.plain.subsequence import lcs_length, lcs_places
 from saltus.metrics.difference import difference
+from saltus.metrics.metric import METRICS
+from saltus.metrics.normalise import folded, quasi, stripped, unquoted
 from saltus.metrics.overlap import rouge as rouge_of
 from saltus.metrics.score import score
 from strategies import logprobs, rows, sentences, texts
@@ -213,3 +216,52 @@ def test_texts_too_long_to_align_keep_their_common_ends(output: str, target: str
     assert [word for part in parts for word in part.output] == output.split()
     assert [word for part in parts for word in part.target] == target.split()
     assert len([part for part in parts if part.kind == "changed"]) == (output != target)
+
+
+# ---- comparisons of texts: many at once against one at a time
+
+NORMALS = {
+    "exact_match": stripped,
+    "exact_match_folded": folded,
+    "exact_match_unquoted": unquoted,
+    "quasi_exact_match": quasi,
+}
+answer_texts = st.text("aA .'\n\u00a0\u00e9\u0301\ud800", max_size=4)
+one_target = st.lists(answer_texts, min_size=1, max_size=1)
+any_targets = st.none() | st.lists(st.none() | answer_texts, max_size=3)
+
+
+def compared(name: str, output: str | None, targets: list[str | None] | None) -> float | str:
+    """The value of one answer, or the reason why there is none."""
+    wanted = [target for target in targets or [] if target is not None]
+    if name == "contains":
+        wanted = [target.strip() for target in wanted if target.strip()]
+    if output is None or not wanted:
+        return "no output" if output is None else "no target"
+    if name == "contains":
+        return float(any(target in output for target in wanted))
+    return float(any(NORMALS[name](output) == NORMALS[name](target) for target in wanted))
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("name", [*NORMALS, "contains"])
+@given(
+    simple=st.lists(st.tuples(answer_texts, one_target), max_size=8),
+    mixed=st.lists(st.tuples(st.none() | answer_texts, any_targets), max_size=8),
+    order=st.randoms(use_true_random=False),
+)
+def test_texts_compared_at_once_are_as_those_compared_one_by_one(
+    name: str,
+    simple: list[tuple[str, list[str]]],
+    mixed: list[tuple[str | None, list[str | None] | None]],
+    order: Random,
+) -> None:
+    shuffled = order.sample([*simple, *mixed], len(simple) + len(mixed))
+    for batch in (simple, shuffled):  # all have one target; some have none or several
+        found = METRICS[name].compute([text for text, _ in batch], [given for _, given in batch])
+        wanted = [compared(name, *pair) for pair in batch]
+        reasons = [want if isinstance(want, str) else None for want in wanted]
+        values = [math.nan if isinstance(want, str) else want for want in wanted]
+        assert found.missing.tolist() == reasons
+        assert found.value.dtype == np.float64
+        np.testing.assert_array_equal(found.value, values)

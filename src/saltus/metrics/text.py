@@ -5,8 +5,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, compress
-from typing import cast
+from itertools import compress
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from saltus.metrics.normalise import folded, quasi, unquoted
 
 Outputs = Sequence[str | None]
 Targets = Sequence[Sequence[str | None] | None]
+Row = TypeVar("Row")
 Test = Callable[[str, Sequence[str]], bool | float]
 Pairs = Callable[[Sequence[str], Sequence[str]], BoolArray]
 
@@ -34,18 +35,25 @@ def unusable(output: Outputs, targets: Targets) -> Reasons:
     if only_targets(output, targets) is not None:
         return first_reasons(len(output), [])
     no_output = np.array([text is None for text in output], dtype=bool)
-    no_target = np.array([not any(t is not None for t in given or ()) for given in targets], bool)
+    # The first target settles it for almost every answer.
+    no_target = np.array(
+        [
+            not given or (given[0] is None and all(target is None for target in given))
+            for given in targets
+        ],
+        dtype=bool,
+    )
     return first_reasons(len(output), [(no_output, "no output"), (no_target, "no target")])
 
 
 def only_targets(output: Outputs, targets: Targets) -> list[str] | None:
     """Each answer's one target; None unless all answers have an output and just one target."""
     try:
-        only = [target for (target,) in targets]  # type: ignore[union-attr]
+        only = [target for (target,) in cast(Sequence[Sequence[str]], targets)]
     except (TypeError, ValueError):  # targets that are None, that are none or several
         return None
     whole = len(only) == len(output) and None not in output and None not in only
-    return cast(list[str], only) if whole else None
+    return only if whole else None
 
 
 def each(output: Outputs, targets: Targets, test: Test, pairs: Pairs | None = None) -> Values:
@@ -65,15 +73,18 @@ def each(output: Outputs, targets: Targets, test: Test, pairs: Pairs | None = No
     left = present(missing)
     if pairs:
         alone = left & np.array([len(given or ()) == 1 for given in targets], dtype=bool)
-        have = cast(list[str], list(compress(output, alone)))
-        value[alone] = pairs(
-            have, cast(list[str], list(chain.from_iterable(compress(targets, alone))))
-        )
+        only = [target or "" for (target,) in _kept(targets, alone)]
+        value[alone] = pairs(_kept(output, alone), only)
         left &= ~alone
     for item in np.flatnonzero(left).tolist():
         text, given = output[item], targets[item] or ()
         value[item] = test(text or "", [target for target in given if target is not None])
     return Values(value, missing)
+
+
+def _kept(rows: Sequence[Row | None], mask: BoolArray) -> list[Row]:
+    """The rows under a mask that holds for none that is None."""
+    return cast(list[Row], list(compress(rows, mask.tolist())))
 
 
 def _equal(output: Outputs, targets: Targets, normal: Callable[[str], str]) -> Values:
