@@ -18,6 +18,7 @@ grid of curves around the fit is one matrix product for all draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,8 +107,9 @@ def below_resolution(
     u = (x - x[0]) / (x[-1] - x[0])
     items = np.maximum(np.round(series.items[kept]), 1.0)
     counts = _Counts(u, items, np.clip(series.successes[kept], 0.0, items), series.chance)
-    best = max((_fit(counts, sigma) for sigma in HETEROGENEITY), key=lambda fit: fit.log_likelihood)
-    p_deviance, dispersion = _deviance_test(counts, best, rng, resamples)
+    fits = [_fit(counts, sigma) for sigma in HETEROGENEITY]
+    best = max(fits, key=lambda fit: fit.log_likelihood)
+    p_deviance, dispersion = _deviance_test(counts, fits, best, rng, resamples)
     expected = _rates(best.ends, best.sigma, counts)
     return _resolution(p_deviance, dispersion, expected, counts, near_floor)
 
@@ -174,7 +176,11 @@ def _mesh(first: FloatArray, last: FloatArray) -> FloatArray:
 
 
 def _deviance_test(
-    counts: _Counts, best: _Smooth, rng: np.random.Generator, resamples: int
+    counts: _Counts,
+    fits: Sequence[_Smooth],
+    best: _Smooth,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> tuple[float, float]:
     """Bootstrap p of the deviance over the dispersion, and the dispersion."""
     noise = _Noise(counts, best)
@@ -185,23 +191,22 @@ def _deviance_test(
     shaken = eta + spread * rng.standard_normal((resamples, eta.size))
     rates = _link(shaken, best.sigma, counts.chance)
     drawn = rng.binomial(counts.items.astype(np.int64), rates).T.astype(np.float64)
-    grid = np.concatenate([_around(counts, best, sigma) for sigma in HETEROGENEITY])
+    grid = np.concatenate([_around(counts, fit) for fit in fits])
     statistic = _deviances(grid, drawn, counts.items) / noise.dispersion(drawn)
     seen = _deviances(grid, observed, counts.items) / factor
     hits = int(np.count_nonzero(statistic >= seen[0]))
     return (1.0 + hits) / (1.0 + resamples), factor
 
 
-def _around(counts: _Counts, best: _Smooth, sigma: float) -> FloatArray:
+def _around(counts: _Counts, centre: _Smooth) -> FloatArray:
     """(curves, scales) rates on a grid of four standard errors around a fit."""
-    centre = best if sigma == best.sigma else _fit(counts, sigma)
     tangents = _tangents(counts, centre)
     information = tangents.T @ tangents + 1e-6 * np.eye(2)
     values, vectors = np.linalg.eigh(information)
     steps = np.linspace(-4.0, 4.0, 21)
     moves = _mesh(steps / np.sqrt(values[0]), steps / np.sqrt(values[1])) @ vectors.T
     ends = np.clip(centre.ends + moves, ETA_LOW, ETA_HIGH)
-    return _rates(ends, sigma, counts)
+    return _rates(ends, centre.sigma, counts)
 
 
 def _deviances(rates: FloatArray, successes: FloatArray, items: FloatArray) -> FloatArray:
