@@ -289,7 +289,7 @@ class MetricCounts(Table):
     criterion = Column(pl.String, "what counts as emergent", required=True)
     metric = Column(pl.String, "metric", required=True)
     reaction = Column(pl.String, "thresholded, nonlinear or linear; null: not known")
-    triplets = Column(pl.Int64, "triplets that use the metric", required=True)
+    triplets = Column(pl.Int64, "triplets with a score that use the metric", required=True)
     emergent = Column(pl.Int64, "of these, emergent", required=True)
     degenerate = Column(pl.Int64, "of the emergent, with an infinite score", required=True)
     per_use = Column(pl.Float64, "emergent over triplets")

@@ -122,6 +122,24 @@ def out_folder(out: Path | None, logs: tuple[str, ...]) -> Path:
     return out or Path(f"saltus-{Path(logs[0].rpartition('=')[2]).name.split('.')[0] or 'audit'}")
 
 
+def answers_folder(
+    logs: tuple[str, ...],
+    out: Path | None,
+    reading: dict[str, Any],
+    progress: Callable[[str, float | None], None],
+) -> Path:
+    """The audit folder that is named, or the one that the logs are read into."""
+    from saltus import pipeline, store
+
+    if len(logs) == 1 and out is None and store.is_audit(Path(logs[0])):
+        return Path(logs[0])
+    folder = out_folder(out, logs)
+    pipeline.read(
+        logs, folder, require_facts=False, command=command_line(), **reading, progress=progress
+    )
+    return folder
+
+
 def command_line() -> str:
     """The command as it was typed, for the manifest."""
     return shlex.join(["saltus", *sys.argv[1:]])

@@ -10,11 +10,10 @@ import click
 from saltus.cli.common import (
     JSON,
     SEED,
-    command_line,
+    answers_folder,
     done,
     extraction_options,
     named_logs,
-    out_folder,
     progress_bars,
     reading_options,
     show,
@@ -98,18 +97,7 @@ def sweep(
 
     logs = named_logs(logs)
     with progress_bars() as progress:
-        if len(logs) == 1 and out is None and store.is_audit(Path(logs[0])):
-            folder = Path(logs[0])
-        else:
-            folder = out_folder(out, logs)
-            pipeline.read(
-                logs,
-                folder,
-                require_facts=False,
-                command=command_line(),
-                **reading,
-                progress=progress,
-            )
+        folder = answers_folder(logs, out, reading, progress)
         fresh = pipeline.sweep(
             folder,
             tuple(metrics) or None,

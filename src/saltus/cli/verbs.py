@@ -18,6 +18,7 @@ from saltus.cli.common import (
     SEED,
     TAU,
     UNJUDGED,
+    answers_folder,
     command_line,
     done,
     extraction_options,
@@ -112,18 +113,7 @@ def score(
     logs = named_logs(logs)
     named = tuple(metrics) or None
     with progress_bars() as progress:
-        if len(logs) == 1 and out is None and store.is_audit(Path(logs[0])):
-            folder = Path(logs[0])
-        else:
-            folder = out_folder(out, logs)
-            pipeline.read(
-                logs,
-                folder,
-                require_facts=False,
-                command=command_line(),
-                **reading,
-                progress=progress,
-            )
+        folder = answers_folder(logs, out, reading, progress)
         fresh = pipeline.score(
             folder, named, extract=extract, failed_as=failed_as, progress=progress
         )

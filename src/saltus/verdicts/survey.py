@@ -40,8 +40,9 @@ class Survey:
             higher is better), score, linearity, degenerate, p and p_method (binomial or
             gaussian sampling null; permutation where no error is known), p_permutation, and
             p adjusted by holm, bh, by.
-        metrics: one row per criterion and metric: triplets, emergent, per_use (emergent over
-            triplets), share (of all emergent), degenerate (emergent with an infinite score).
+        metrics: one row per criterion and metric: triplets (those with a score), emergent,
+            per_use (emergent over triplets), share (of all emergent), degenerate (emergent
+            with an infinite score).
         tests: one row per criterion: emergent, chi2 and p_within_task of labels shuffled
             inside each task and family, odds_ratio (with low, high, p_odds) of {thresholded
             or nonlinear} against linear metrics stratified on the task.
@@ -65,11 +66,13 @@ def survey(
         axis: params or flops.
     """
     triplets = _judged(_curves(estimates, axis), rng, draws)
-    marks = dict(_criteria(triplets))
+    # one scale has no score, so it is neither emergent nor a use that failed to be
+    scored = triplets.filter(pl.col("score").is_not_null(), pl.col("p").is_not_null())
+    marks = dict(_criteria(scored))
     return Survey(
         triplets=triplets,
-        metrics=pl.concat([_per_metric(triplets, *mark) for mark in marks.items()]),
-        tests=pl.concat([_tested(triplets, *mark, rng, draws) for mark in marks.items()]),
+        metrics=pl.concat([_per_metric(scored, *mark) for mark in marks.items()]),
+        tests=pl.concat([_tested(scored, *mark, rng, draws) for mark in marks.items()]),
     )
 
 
@@ -223,10 +226,9 @@ def _matrix(part: pl.DataFrame, name: str, scales: int) -> FloatArray:
 
 def _criteria(triplets: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
     """What may be called emergent: rows of true and false by the name of the criterion."""
-    score = triplets["score"].fill_null(0.0)
+    score = triplets["score"]
     for name in ("by", "bh"):
-        small = (triplets[name] <= LEVEL).fill_null(value=False)
-        yield f"{name} <= {LEVEL}", small & (score > 0)
+        yield f"{name} <= {LEVEL}", (triplets[name] <= LEVEL) & (score > 0)
     for cut in CUTS:
         yield f"score > {cut:g}", score > cut
 
