@@ -15,12 +15,14 @@ import saltus
 ROOT = Path(saltus.__file__).parent
 LAYERS = [
     "errors", "registry", "tables", "store", "kernels", "tasks", "models", "worlds", "readers",
-    "metrics", "estimates", "screens", "curves", "verdicts", "forecasts", "runners", "report",
-    "writers", "experiments", "pipeline", "catalogue", "cli", "__main__",
+    "metrics", "estimates", "screens", "curves", "verdicts", "forecasts", "report", "writers",
+    "runners", "pipeline", "experiments", "catalogue", "cli", "__main__",
 ]  # fmt: skip
 FREE = {"__init__"}  # the package's own lazy names
 ONLY = {
     "torch": {"models", "runners", "experiments"},
+    "transformers": {"models"},
+    "httpx": {"models"},
     "altair": {"report"},
     "vl_convert": {"report"},
     "click": {"cli"},
@@ -79,6 +81,8 @@ HEAVY = {
     "rapidfuzz",
     "jinja2",
     "zstandard",
+    "torch",
+    "httpx",
 }
 
 
