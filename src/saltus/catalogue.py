@@ -68,6 +68,22 @@ def _curves() -> list[dict[str, object]]:
     return [{"name": entry.name, "shape": entry.shape, "source": entry.source} for entry in CURVES]
 
 
+def _tasks() -> list[dict[str, object]]:
+    from saltus.tasks import TASKS
+
+    return [
+        {
+            "name": entry.name,
+            "asks": entry.summary,
+            "items": entry.population,
+            "chance": entry.chance,
+            "metrics": ", ".join(entry.metrics),
+            "source": entry.source,
+        }
+        for entry in TASKS
+    ]
+
+
 def _worlds() -> list[dict[str, object]]:
     from saltus.worlds import WORLDS
 
@@ -89,6 +105,7 @@ _KINDS = {
     "readers": _readers,
     "screens": _screens,
     "tables": _tables,
+    "tasks": _tasks,
     "worlds": _worlds,
 }
 
