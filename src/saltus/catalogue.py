@@ -34,6 +34,21 @@ def _metrics() -> list[dict[str, object]]:
     ]
 
 
+def _experiments() -> list[dict[str, object]]:
+    from saltus.experiments import EXPERIMENTS
+
+    return [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "trains": ", ".join(entry.families),
+            "claim": entry.claim,
+            "source": entry.source,
+        }
+        for entry in EXPERIMENTS
+    ]
+
+
 def _extractors() -> list[dict[str, object]]:
     from saltus.metrics.extract import EXTRACTORS
 
@@ -100,6 +115,7 @@ def _tables() -> list[dict[str, object]]:
 
 _KINDS = {
     "curves": _curves,
+    "experiments": _experiments,
     "extractors": _extractors,
     "metrics": _metrics,
     "readers": _readers,

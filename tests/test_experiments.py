@@ -1,0 +1,151 @@
+"""Laws over the experiments, and golden numbers of the figures that need no training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saltus import store
+from saltus.errors import SaltusError, StoreError, UnknownNameError
+from saltus.experiments import EXPERIMENTS, Context, Experiment, Outcome
+from saltus.experiments import fig2 as fig2_module
+from saltus.experiments.errata import ERRATA
+from saltus.experiments.reproduce import reproduce
+from saltus.worlds.paper import token_loss, token_probability
+
+FREE = [entry for entry in EXPERIMENTS if not entry.families]
+every = pytest.mark.parametrize("entry", list(EXPERIMENTS), ids=lambda entry: entry.name)
+untrained = pytest.mark.parametrize("entry", FREE, ids=lambda entry: entry.name)
+
+
+def no_training(family: str) -> Path:
+    raise SaltusError(f"{family} is not trained in this test")
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, Outcome]:
+    """Every experiment without training, run once."""
+    return {entry.name: entry.function(Context(entry.name, "smoke", 0, no_training))
+            for entry in FREE}  # fmt: skip
+
+
+@every
+def test_states_its_claim_and_what_must_show(entry: Experiment) -> None:
+    for text in (entry.title, entry.claim, entry.expected, entry.source):
+        assert text
+    assert entry.claim.endswith(".")
+    assert entry.expected.endswith(".")
+
+
+@every
+def test_names_errors_of_the_paper_that_exist(entry: Experiment) -> None:
+    assert set(entry.errors) <= set(ERRATA.values())
+
+
+def test_the_list_of_errors_is_whole() -> None:
+    assert sorted(ERRATA) == list(range(1, 23))
+
+
+@untrained
+def test_shows_figures_sentences_checks_and_a_verdict(
+    entry: Experiment, outcomes: dict[str, Outcome]
+) -> None:
+    outcome = outcomes[entry.name]
+    assert outcome.figures
+    assert outcome.shown
+    assert outcome.checks
+    assert outcome.verdict.endswith(".")
+    names = [figure.name for figure in outcome.figures]
+    names += [sheet.name for sheet in outcome.sheets]
+    assert len(set(names)) == len(names)
+    assert all(figure.caption.endswith(".") for figure in outcome.figures)
+
+
+@untrained
+def test_nothing_that_is_shown_holds_a_nan(entry: Experiment, outcomes: dict[str, Outcome]) -> None:
+    for figure in outcomes[entry.name].figures:
+        json.dumps(figure.panels, allow_nan=False)
+    text = " ".join(outcomes[entry.name].shown)
+    assert "nan" not in text.lower().split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("figures") / "out"
+    reproduce(["fig9"], out, seed=3, command="saltus reproduce fig9")
+    return out
+
+
+def test_writes_figures_tables_and_one_page(folder: Path) -> None:
+    names = {path.name for path in (folder / "fig9").iterdir()}
+    assert {"fig9.png", "fig9.svg", "curves.csv", "result.json", "manifest.json"} <= names
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "Fig. 9" in page
+    assert "Error in the paper" in page
+    assert 'src="http' not in page
+
+
+def test_the_manifest_says_how_to_make_it_again(folder: Path) -> None:
+    manifest = json.loads((folder / "fig9" / "manifest.json").read_text())
+    assert manifest["seed"] == 3
+    assert manifest["preset"] == "smoke"
+    assert manifest["experiment"] == "fig9"
+    assert {"numpy", "polars", "altair"} <= manifest["versions"].keys()
+    for name, digest in manifest["files"].items():
+        assert store.sha256(folder / "fig9" / name) == digest
+
+
+def test_the_same_seed_makes_the_same_files(folder: Path, tmp_path: Path) -> None:
+    reproduce(["fig9"], tmp_path / "again", seed=3)
+    files = json.loads((folder / "fig9" / "manifest.json").read_text())["files"]
+    again = json.loads((tmp_path / "again" / "fig9" / "manifest.json").read_text())["files"]
+    assert again == files
+
+
+def test_a_later_run_keeps_the_earlier_experiments(folder: Path) -> None:
+    before = (folder / "fig9" / "manifest.json").read_text()
+    reproduce(["fig9"], folder, seed=3, command="saltus reproduce fig9")
+    assert (folder / "fig9" / "manifest.json").read_text() == before
+
+
+def test_refuses_a_folder_that_holds_other_things(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("words")
+    with pytest.raises(StoreError, match="name another folder"):
+        reproduce(["fig9"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_unknown_names_are_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no experiment named 'fig99'; did you mean"):
+        reproduce(["fig99"], tmp_path)
+    with pytest.raises(UnknownNameError, match="no preset named 'huge'"):
+        reproduce(["fig9"], tmp_path, preset="huge")
+
+
+def test_fig2_has_the_numbers_of_the_specification() -> None:
+    # science.md 1.1, c_0 = 1e8 and alpha = -0.3, computed independently there
+    values = fig2_module._values()
+    by_params = {round(np.log10(row["params"])): row for row in values.iter_rows(named=True)}
+    assert by_params[7]["probability"] == pytest.approx(0.135978, abs=1e-6)
+    assert by_params[9]["accuracy_4"] == pytest.approx(0.134694, abs=1e-6)
+    assert by_params[10]["edits_5"] == pytest.approx(1.110622, abs=1e-6)
+    assert by_params[12]["brier_sum"] == pytest.approx(0.007478, abs=1e-6)
+    assert [by_params[power]["grade"] for power in (8, 9)] == [0, 1]
+
+
+def test_fig2_a_longer_target_moves_the_curve_and_does_not_steepen_it() -> None:
+    p = token_probability(token_loss(fig2_module.GRID, 1e8, -0.3))
+    slopes = [fig2_module._steepest(p, length) for length in (1, 5)]
+    # d/dx of exp(-exp(-u)) is largest at u = 0, where it is 1/e
+    assert slopes == pytest.approx([0.3 * np.log(10) / np.e] * 2, rel=2e-3)
+
+
+def test_fig9_has_the_numbers_of_the_specification(outcomes: dict[str, Outcome]) -> None:
+    # science.md 1.8: e = 0, .05, .1, .2, .4 -> 1, .951, .899, .800, .601 (400 draws)
+    rows = outcomes["fig9"].sheets[0].frame
+    rouge = dict(rows.filter(metric="ROUGE-L-Sum").select("error", "value").iter_rows())
+    expected = {0.0: 1.0, 0.05: 0.951, 0.1: 0.899, 0.2: 0.800, 0.4: 0.601}
+    assert {e: rouge[e] for e in expected} == pytest.approx(expected, abs=0.02)
