@@ -83,6 +83,24 @@ def _curves() -> list[dict[str, object]]:
     return [{"name": entry.name, "shape": entry.shape, "source": entry.source} for entry in CURVES]
 
 
+def _families() -> list[dict[str, object]]:
+    from saltus.models.family import FAMILIES
+
+    return [
+        {
+            "name": entry.name,
+            "learns": entry.summary,
+            "task": entry.task,
+            "presets": ", ".join(
+                f"{name} ({len(preset.sizes)} sizes x {preset.seeds} seeds)"
+                for name, preset in entry.presets.items()
+            ),
+            "source": entry.source,
+        }
+        for entry in FAMILIES
+    ]
+
+
 def _tasks() -> list[dict[str, object]]:
     from saltus.tasks import TASKS
 
@@ -117,6 +135,7 @@ _KINDS = {
     "curves": _curves,
     "experiments": _experiments,
     "extractors": _extractors,
+    "families": _families,
     "metrics": _metrics,
     "readers": _readers,
     "screens": _screens,

@@ -2,7 +2,7 @@
 
 A kind (reader, metric, curve, ...) is a frozen dataclass of facts around one pure
 function. Its entries stand in plain modules; the registry imports those on first use, and
-then whatever other packages announce under the entry-point group ``saltus.<kind>s``.
+then whatever other packages announce under the entry-point group ``saltus.<kinds>``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ class Named(Protocol):
 Entry = TypeVar("Entry", bound=Named)
 
 
+def plural(kind: str) -> str:
+    """More than one of a kind: metrics, families."""
+    return kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
+
+
 class Registry(Generic[Entry]):
     """The entries of one kind, by name, in the order of their registration.
 
@@ -44,7 +49,9 @@ class Registry(Generic[Entry]):
     def add(self, entry: Entry) -> Entry:
         """Register an entry; a second one of the same name is an error."""
         if entry.name in self._entries:
-            raise SaltusError(f"two {self.kind}s are named {entry.name!r}; rename one of them")
+            raise SaltusError(
+                f"two {plural(self.kind)} are named {entry.name!r}; rename one of them"
+            )
         self._entries[entry.name] = entry
         return entry
 
@@ -79,7 +86,7 @@ class Registry(Generic[Entry]):
         try:
             for module in self._modules:
                 import_module(module)
-            for point in entry_points(group=f"saltus.{self.kind}s"):
+            for point in entry_points(group=f"saltus.{plural(self.kind)}"):
                 point.load()
         except BaseException:
             self._loaded = False  # half a registry must never pass for a whole one
