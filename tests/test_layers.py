@@ -23,6 +23,7 @@ ONLY = {
     "torch": {"models", "runners", "experiments"},
     "transformers": {"models"},
     "httpx": {"models"},
+    "yaml": {"models"},
     "altair": {"report"},
     "vl_convert": {"report"},
     "click": {"cli"},
@@ -85,6 +86,7 @@ HEAVY = {
     "zstandard",
     "torch",
     "httpx",
+    "yaml",
 }
 
 
