@@ -117,6 +117,20 @@ def _tasks() -> list[dict[str, object]]:
     ]
 
 
+def _laws() -> list[dict[str, object]]:
+    from saltus.curves.law import LAWS
+
+    return [
+        {
+            "name": entry.name,
+            "axis": entry.axis,
+            "parameters": ", ".join(entry.names),
+            "source": entry.source,
+        }
+        for entry in LAWS
+    ]
+
+
 def _worlds() -> list[dict[str, object]]:
     from saltus.worlds import WORLDS
 
@@ -136,6 +150,7 @@ _KINDS = {
     "experiments": _experiments,
     "extractors": _extractors,
     "families": _families,
+    "laws": _laws,
     "metrics": _metrics,
     "readers": _readers,
     "screens": _screens,
