@@ -7,29 +7,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rapidfuzz.distance import Levenshtein
 
 from saltus import store
 from saltus.errors import SaltusError, StoreError, UnknownNameError
 from saltus.experiments import EXPERIMENTS, Context, Experiment, Outcome
 from saltus.experiments import fig2 as fig2_module
+from saltus.experiments.answers import answers_of, scored
 from saltus.experiments.errata import ERRATA
 from saltus.experiments.reproduce import reproduce
 from saltus.worlds.paper import token_loss, token_probability
+from trained_families import trained_family
 
-FREE = [entry for entry in EXPERIMENTS if not entry.families]
+# families that tests/trained_families.py can draw
+DRAWN = {"multiplication": False, "addition": True}
+TRIED = [entry for entry in EXPERIMENTS if set(entry.families) <= DRAWN.keys()]
 every = pytest.mark.parametrize("entry", list(EXPERIMENTS), ids=lambda entry: entry.name)
-untrained = pytest.mark.parametrize("entry", FREE, ids=lambda entry: entry.name)
-
-
-def no_training(family: str) -> Path:
-    raise SaltusError(f"{family} is not trained in this test")
+tried = pytest.mark.parametrize("entry", TRIED, ids=lambda entry: entry.name)
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> dict[str, Outcome]:
-    """Every experiment without training, run once."""
-    return {entry.name: entry.function(Context(entry.name, "smoke", 0, no_training))
-            for entry in FREE}  # fmt: skip
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of families as `saltus train` leaves them."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name, broken in DRAWN.items():
+        trained_family(folder, name, broken=broken)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcomes(trained: Path) -> dict[str, Outcome]:
+    """Every experiment on drawn families, run once."""
+    return {
+        entry.name: entry.function(Context(entry.name, "smoke", 0, trained.joinpath))
+        for entry in TRIED
+    }
 
 
 @every
@@ -49,7 +61,7 @@ def test_the_list_of_errors_is_whole() -> None:
     assert sorted(ERRATA) == list(range(1, 23))
 
 
-@untrained
+@tried
 def test_shows_figures_sentences_checks_and_a_verdict(
     entry: Experiment, outcomes: dict[str, Outcome]
 ) -> None:
@@ -64,7 +76,7 @@ def test_shows_figures_sentences_checks_and_a_verdict(
     assert all(figure.caption.endswith(".") for figure in outcome.figures)
 
 
-@untrained
+@tried
 def test_nothing_that_is_shown_holds_a_nan(entry: Experiment, outcomes: dict[str, Outcome]) -> None:
     for figure in outcomes[entry.name].figures:
         json.dumps(figure.panels, allow_nan=False)
@@ -149,3 +161,36 @@ def test_fig9_has_the_numbers_of_the_specification(outcomes: dict[str, Outcome])
     rouge = dict(rows.filter(metric="ROUGE-L-Sum").select("error", "value").iter_rows())
     expected = {0.0: 1.0, 0.05: 0.951, 0.1: 0.899, 0.2: 0.800, 0.4: 0.601}
     assert {e: rouge[e] for e in expected} == pytest.approx(expected, abs=0.02)
+
+
+def test_a_smooth_family_is_an_artefact_and_a_broken_one_a_break(
+    outcomes: dict[str, Outcome],
+) -> None:
+    verdicts = outcomes["fig3"].sheets[0].frame
+    seeds = verdicts.filter(verdicts["seed"].is_not_null())
+    smooth, broken = (seeds.filter(family=name)["verdict"].to_list() for name in DRAWN)
+    assert "BREAK" not in smooth
+    assert set(broken) == {"BREAK"}
+
+
+def test_fig3_scores_are_those_of_a_plain_loop(trained: Path) -> None:
+    (answers,) = answers_of(trained / "multiplication")
+    table = scored(answers, 2)
+    row = table.row(5, named=True)
+    texts = answers.responses.filter(model=row["model"]).select("output", "targets").rows()
+    right = [output[:2] == targets[0][:2] for output, targets in texts]
+    edits = [Levenshtein.distance(output[:2], targets[0][:2]) for output, targets in texts]
+    assert row["accuracy"] == pytest.approx(np.mean(right))
+    assert row["edits"] == pytest.approx(np.mean(edits))
+
+
+def test_fig4_never_places_a_run_without_success(outcomes: dict[str, Outcome]) -> None:
+    values = outcomes["fig4"].sheets[0].frame
+    assert values.filter(successes=0).height > 0
+    drawn = json.dumps(outcomes["fig4"].figures[0].panels)
+    assert '"accuracy": 0.0,' not in drawn
+
+
+def test_a_missing_trained_family_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SaltusError, match="has no audit folder 'multiplication'"):
+        reproduce(["fig3"], tmp_path / "out", trained=tmp_path)

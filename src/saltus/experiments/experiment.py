@@ -113,7 +113,7 @@ class Experiment:
 
 
 EXPERIMENTS: Registry[Experiment] = Registry(
-    "experiment", tuple(f"saltus.experiments.{name}" for name in ("fig2", "fig9"))
+    "experiment", tuple(f"saltus.experiments.{name}" for name in ("fig2", "fig3", "fig4", "fig9"))
 )
 
 

@@ -64,6 +64,7 @@ class Style:
         points: whether every value is marked.
         line: whether the values of a run are joined.
         step: whether the line is a step.
+        marker: shape of the points, such as triangle-down for an upper limit.
     """
 
     group: str | None = None
@@ -75,6 +76,7 @@ class Style:
     points: bool = True
     line: bool = True
     step: bool = False
+    marker: str = "circle"
 
 
 PLAIN = Style()
@@ -185,11 +187,12 @@ def _layers(frame: pl.DataFrame, x: Axis, y: Axis, style: Style, names: list[Any
         shape: Any = "step-after" if style.step else "linear"
         width, faint = (RUN, 0.55) if several else (MEAN * 0.75, 1.0)
         one = base.mark_line(interpolate=shape, strokeWidth=width, opacity=faint)
-        found.append(one.encode(detail=style.run) if style.run else one)
+        found.append(one.encode(detail=f"{style.run}:N") if style.run else one)
         found += [_mean(frame, x, y, style, names)] if several else []
     if style.points:
         size, faint = (14, 0.7) if several else (26, 1.0)
-        found.append(base.mark_point(filled=True, size=size, opacity=faint))
+        marks: Any = {"shape": style.marker, "size": size if style.marker == "circle" else 40}
+        found.append(base.mark_point(filled=True, opacity=faint, **marks))
     return found
 
 
@@ -224,6 +227,8 @@ def _position(channel: Any, axis: Axis, ticks: list[float] | None = None) -> Any
         scale |= {"domain": list(axis.domain), "nice": False}
     elif not axis.log:
         scale |= {"zero": False, "nice": True}
+    else:
+        scale |= {"nice": False, "padding": 8}
     shape = "~s" if channel is alt.X and axis.log else "~g"
     marks: Any = {"values": ticks} if ticks else {}
     look = alt.Axis(
@@ -251,7 +256,9 @@ def _color(style: Style, names: list[Any]) -> Any:
     return alt.Color(
         f"{style.group}:{'O' if style.ordered else 'N'}",
         scale=alt.Scale(domain=names, range=palette),
-        legend=alt.Legend(title=style.title or None, columns=6 if style.ordered else 2),
+        legend=alt.Legend(
+            title=style.title or None, columns=6 if style.ordered else 2, symbolOpacity=1
+        ),
     )
 
 
@@ -281,7 +288,8 @@ def _finished(chart: Any) -> Json:
         .configure_title(anchor="start", color=INK, fontSize=12.5, fontWeight=600, offset=8)
         .configure_legend(
             orient="bottom", labelColor=SOFT, titleColor=SOFT, titleFontWeight="normal",
-            labelFontSize=11, titleFontSize=11, symbolStrokeWidth=2.5, labelLimit=130,
+            labelFontSize=11, titleFontSize=11, symbolStrokeWidth=2.5, symbolSize=60,
+            labelLimit=130,
         )
     )  # fmt: skip
     made: Json = look.to_dict()
