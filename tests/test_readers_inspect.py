@@ -623,10 +623,16 @@ def test_a_bad_sample_is_refused_with_its_place(tmp_path: Path, text: bytes, mes
     assert "samples/1_epoch_1.json" in found[1]["message"]
 
 
-def test_halves_of_characters_and_keys_that_come_twice(tmp_path: Path) -> None:
-    text = rb'{"id": 1, "epoch": 1, "target": "a\ud83d", "target": "b\ud83d\ude00\udc00 \\ud83d"}'
+def test_halves_of_characters(tmp_path: Path) -> None:
+    text = rb'{"id": 1, "epoch": 1, "target": "b\ud83d\ude00\udc00 \\ud83d"}'
     tables = read(broken_sample(tmp_path, text))
     assert tables.responses["targets"].to_list() == [["b😀\ufffd \\ud83d"]]
+
+
+def test_a_key_that_comes_twice_in_a_member_is_refused(tmp_path: Path) -> None:
+    path = broken_sample(tmp_path, b'{"id": 1, "epoch": 1, "target": "a", "target": "b"}')
+    with pytest.raises(ReadError, match=r"a.eval:samples/1_epoch_1.json: the key 'target' is"):
+        read(path)
 
 
 @given(st.text(), st.sampled_from(["NaN", "Infinity", "-Infinity"]))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reading import read_tables
 from saltus.errors import ReadError
@@ -323,3 +326,40 @@ def test_the_same_item_has_the_same_hash_in_two_models() -> None:
         found.group_by("item").agg(pl.col("item_hash").n_unique())["item_hash"].to_list()
         == [1] * 20
     )
+
+
+TEXTS = (" a", "b ", "1", "0", "ä", "\x1c2")
+TARGETS = ("0", "1", "2", "a", "b", "ä", "٣", "9" * 20, "")
+
+
+@st.composite
+def choice_rows(draw: st.DrawFn) -> dict[str, Any]:
+    """A line of multiple choice, usual or nearly so."""
+    count = draw(st.integers(2, 4))
+    texts = draw(st.lists(st.sampled_from(TEXTS), min_size=count, max_size=count))
+    first = draw(st.sampled_from(["-1.5", "-2.25", "-inf", "-1_0", "nan", -0.5]))
+    return CHOICE | {
+        "target": draw(st.sampled_from(TARGETS)),
+        "arguments": {f"gen_args_{n}": {"arg_0": "q", "arg_1": t} for n, t in enumerate(texts)},
+        "filtered_resps": [[first, "False"], *[["-3.0", "True"]] * (count - 1)],
+        "acc": draw(st.sampled_from([0.0, 1.0, 1])),
+        "filter": draw(st.sampled_from(["none", "first"])),
+    }
+
+
+@settings(max_examples=30)
+@given(st.lists(choice_rows() | st.just(TEXT), min_size=2, max_size=9))
+def test_lines_in_blocks_are_read_as_they_are_one_by_one(rows: list[dict[str, Any]]) -> None:
+    # the first lines of a file are read one by one, which tells what kind the others are; so are
+    # all lines of a file that is one block
+    found = []
+    for size in (1 << 20, 1, 1200):
+        with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("saltus.readers.files.BLOCK_BYTES", size)
+            numbered = [row | {"doc_id": n} for n, row in enumerate(rows)]
+            log = samples(Path(folder), *numbered)
+            found.append(read_tables([log], require_facts=False, keep_going=True))
+    for other in found[1:]:
+        assert found[0].responses.equals(other.responses)
+        order = "source", "metric"
+        assert found[0].reported.sort(order).equals(other.reported.sort(order))

@@ -38,6 +38,7 @@ from saltus.readers.reader import (
     finding,
     reader,
 )
+from saltus.readers.twins import refuse_twins
 
 SAMPLES, AGGREGATE = "_samples.jsonl", ".json"
 AGGREGATES: dict[str, DataType] = {
@@ -116,6 +117,7 @@ def eee_samples(path: Path, options: Options) -> Iterator[Batch]:
         if raw.isspace():
             continue
         try:
+            refuse_twins(raw, path, number)
             instance: Instance = decode(INSTANCE, raw, path, number)
             rows.add(instance, number)
         except ReadError as fault:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 DataType = pl.DataType | type[pl.DataType]
 
@@ -23,17 +24,29 @@ def list_series(cells: Sequence[Sequence[Any] | None], inner: DataType) -> pl.Se
     if not any(cells):
         return pl.Series("cells", cells, dtype=pl.List(inner))
     lengths = np.fromiter((len(cell) if cell else 0 for cell in cells), np.int64, len(cells))
-    if lengths[0] and (lengths == lengths[0]).all():
-        flat = pl.Series("cells", list(chain.from_iterable(cast(Any, cells))), dtype=inner)
-        return flat.reshape((len(cells), int(lengths[0]))).arr.to_list()
     flat = pl.Series("cells", list(chain.from_iterable(filter(None, cells))), dtype=inner)
-    rows = pl.Series("row", np.repeat(np.arange(len(cells)), lengths))
-    lists = pl.DataFrame([rows, flat]).group_by("row", maintain_order=True).agg("cells")
-    whole = pl.DataFrame(
-        {"row": np.arange(len(cells)), "empty": [cell is not None and not cell for cell in cells]}
-    ).join(lists, on="row", how="left", maintain_order="left")
+    lists = nested(flat, lengths)
+    if lengths.all():
+        return lists
+    empty = pl.Series("empty", [cell is not None and not cell for cell in cells])
     filled = pl.when("empty").then(pl.lit([], pl.List(inner))).otherwise("cells")
-    return whole.select(filled.alias("cells")).to_series()
+    return pl.DataFrame([lists, empty]).select(filled.alias("cells")).to_series()
+
+
+def nested(flat: pl.Series, lengths: NDArray[np.int64]) -> pl.Series:
+    """A column of lists from their members, end to end.
+
+    Args:
+        flat: all members.
+        lengths: (lists,) members of each; a list without members is null.
+    """
+    flat = flat.alias("cells")
+    if len(lengths) and lengths[0] and (lengths == lengths[0]).all():
+        return flat.reshape((len(lengths), int(lengths[0]))).arr.to_list()
+    rows = pl.Series("row", np.repeat(np.arange(len(lengths)), lengths))
+    lists = pl.DataFrame([rows, flat]).group_by("row", maintain_order=True).agg("cells")
+    every = pl.DataFrame({"row": np.arange(len(lengths))})
+    return every.join(lists, on="row", how="left", maintain_order="left")["cells"]
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, DataType]) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from saltus.readers.inspect_scores import aggregates
 from saltus.readers.lm_eval import Run
 from saltus.readers.mend import decode
 from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding, reader
+from saltus.readers.twins import refuse_twins
 
 HEADER, START = "header.json", "_journal/start.json"
 SUMMARY, REDUCED = "summaries.json", "reductions.json"
@@ -74,7 +75,7 @@ def inspect_eval(path: Path, options: Options) -> Iterator[Batch]:
                 models = None
         _add_summaries(archive, log, rows, faults)
         if not rows.seen and REDUCED in archive.members:
-            log.reductions = decode(REDUCTIONS, archive.read(REDUCED), place(path, REDUCED))
+            log.reductions = decode(REDUCTIONS, _text(archive, REDUCED), place(path, REDUCED))
         yield from _rest(log, rows, models, faults, archive.members)
 
 
@@ -135,10 +136,21 @@ def _header(archive: Archive) -> Log:
     """
     for name in (HEADER, START):
         if name in archive.members:
-            log = decode(LOG, archive.read(name), place(archive.path, name))
+            log = decode(LOG, _text(archive, name), place(archive.path, name))
             log.samples = None
             return log
     raise ReadError(f"a zip without {HEADER} and {START}; no log of Inspect AI", archive.path)
+
+
+def _text(archive: Archive, name: str) -> bytes:
+    """A member that is JSON.
+
+    Raises:
+        ReadError: it cannot be unpacked, or an object in it has one key twice.
+    """
+    data = archive.read(name)
+    refuse_twins(data, place(archive.path, name))
+    return data
 
 
 def _members(archive: Archive, folder: str) -> list[str]:
@@ -147,7 +159,7 @@ def _members(archive: Archive, folder: str) -> list[str]:
 
 def _add_member(archive: Archive, name: str, rows: Rows, faults: Faults) -> None:
     try:
-        data, at = archive.read(name), place(archive.path, name)
+        data, at = _text(archive, name), place(archive.path, name)
         rows.add(decode(SAMPLE, data, at), at, f"{archive.path.name}:{name}", len(data))
     except ReadError as fault:
         faults.take(fault)
@@ -160,7 +172,7 @@ def _add_summaries(archive: Archive, log: Log, rows: Rows, faults: Faults) -> No
     journal = sorted(_members(archive, JOURNAL), key=lambda name: (len(name), name))
     for name in [SUMMARY] if SUMMARY in archive.members else journal:
         try:
-            found = decode(SUMMARIES, archive.read(name), place(archive.path, name))
+            found = decode(SUMMARIES, _text(archive, name), place(archive.path, name))
         except ReadError as fault:
             faults.take(fault)
             continue

@@ -118,60 +118,6 @@ def score_field(position: int, metric: str) -> str:
     return metric if metric in KNOWN else f"metric_{position}"
 
 
-def quick_scores(samples: list[Any], name: str) -> list[float] | None:
-    """One score of many lines; nothing unless all are finite numbers."""
-    values = [getattr(sample, name) for sample in samples]
-    if not set(map(type, values)) <= {float, int}:
-        return None
-    try:
-        numbers = list(map(float, values))
-    except OverflowError:
-        return None
-    return numbers if math.isfinite(sum(numbers)) else None
-
-
-def quick_answer(sample: Sample, choices: bool) -> Answer | None:
-    """The one answer of a usual line; nothing where it needs a closer look."""
-    responses, target = sample.filtered_resps, sample.target
-    if type(responses) is not list or type(target) is not str:
-        return None
-    if choices:
-        return _quick_choice(sample, responses, target.strip())
-    if len(responses) != 1 or type(responses[0]) is not str:
-        return None
-    return Answer(responses[0], [target])
-
-
-def _quick_choice(sample: Sample, pairs: list[Any], wanted: str) -> Answer | None:
-    requests: Any = sample.arguments
-    if type(requests) is not dict or sample.acc_mutual_info is not UNSET:
-        return None
-    texts = [request.arg_1 for request in requests.values()]
-    count = len(texts)
-    if count < 2 or len(pairs) != count:
-        return None
-    try:
-        logprobs = [float(value) for value, _ in pairs]
-    except ValueError:
-        return None
-    fit = _quick_fit(list(map(str.strip, texts)), wanted)
-    if fit is None or math.isnan(sum(logprobs)):
-        return None
-    sizes = [len(text) - (text[:1] == " ") if text.isascii() else _bytes(text) for text in texts]
-    return Answer(None, None, None, logprobs, fit, sizes, 1.0 / count)
-
-
-def _quick_fit(texts: list[str], wanted: str) -> int | None:
-    """The only choice that the target names, by text or by index."""
-    hits = texts.count(wanted)
-    index = int(wanted) if wanted.isdecimal() else len(texts)
-    if hits == 0:
-        return index if index < len(texts) else None
-    place = texts.index(wanted)
-    clear = hits == 1 and (index >= len(texts) or index == place)
-    return place if clear else None
-
-
 def _bytes(text: str) -> int:
     """Length of a choice without the space before it."""
     return len(text.removeprefix(" ").encode())
@@ -281,7 +227,7 @@ def _choice(line: Line, sample: Sample, pairs: Sequence[Sequence[Any]]) -> Answe
     known = not any(map(math.isnan, logprobs))
     return Answer(
         choice_logprobs=logprobs if known else None,
-        target_index=_target_index(line, sample, texts, logprobs) if known else None,
+        target_index=target_index(line, sample, texts, logprobs) if known else None,
         choice_bytes=[_bytes(text) for text in texts],
         chance=1.0 / len(texts),
     )
@@ -302,7 +248,7 @@ def _continuation(request: Any) -> str:
     return str(request[1]) if isinstance(request, list) and len(request) > 1 else ""
 
 
-def _target_index(
+def target_index(
     line: Line, sample: Sample, texts: Sequence[str], logprobs: Sequence[float]
 ) -> int:
     """The right choice, from the target as text, letter or index, checked by the harness's acc.

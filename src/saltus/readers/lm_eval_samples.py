@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from saltus.readers.facts import find_model
 from saltus.readers.files import FAULTS, Block, collection_paused, line_blocks
 from saltus.readers.frames import DataType, list_series
 from saltus.readers.lm_eval import Run, metric_name, read_run
+from saltus.readers.lm_eval_blocks import Answers, answers_of_lines, scores_of_lines
 from saltus.readers.lm_eval_lines import (
     Answer,
     Line,
@@ -25,10 +27,9 @@ from saltus.readers.lm_eval_lines import (
     answers_of,
     decoder_of,
     is_choice,
-    quick_answer,
-    quick_scores,
     score_field,
     slow_sample,
+    target_index,
 )
 from saltus.readers.reader import (
     BATCH_BYTES,
@@ -42,6 +43,7 @@ from saltus.readers.reader import (
     reader,
 )
 from saltus.readers.records import number as number_of
+from saltus.readers.twins import refuse_twins
 
 _NAME = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[0-9.:-]*\d)\.jsonl?(\.gz)?$")
 
@@ -88,9 +90,9 @@ def lm_eval_samples(path: Path, options: Options) -> Iterator[Batch]:
     rows = _Rows(path, run.label(task), task)
     models: pl.DataFrame | None = run.models([task])
     size = 0
-    for block in line_blocks(path, options.advance):
+    for block in line_blocks(path, options.advance, of_json=True):
         with collection_paused():
-            done = rows.add_block(block)
+            done = not block.doubtful and rows.add_block(block)
         if not done:
             for number, raw in enumerate(BytesIO(block.data), block.first):
                 try:
@@ -143,6 +145,9 @@ class _Rows:
         self.answers = _Columns()
         self.scores: dict[str, Scores] = {}
         self.count = self.without_answer = self.without_number = 0
+        self._parts: list[pl.DataFrame] = []
+        self._lines: list[int] = []
+        self._usual = Answers()
         self._metrics: tuple[str, ...] = ()
         self._choices = False
 
@@ -156,47 +161,74 @@ class _Rows:
         # blank lines are passed over, which would shift the numbers
         if len(samples) != block.lines or any(sample.metrics != stated for sample in samples):
             return False
-        answers = [quick_answer(sample, self._choices) for sample in samples]
-        scores = {
-            name: quick_scores(samples, score_field(n, name)) for n, name in enumerate(stated)
-        }
-        if None in answers or None in scores.values():
+        answers = answers_of_lines(samples, self._choices)
+        scores = [
+            scores_of_lines(samples, score_field(n, name)) for n, name in enumerate(self._metrics)
+        ]
+        if answers is None or None in scores:
             return False
+        try:
+            self._settle(answers, samples, block.first)
+        except ReadError:
+            return False
+        self._flush_closer()
         lines = range(block.first, block.first + block.lines)
-        self._extend(lines, samples, answers, scores)
+        self._lines += lines
+        self._usual.extend(answers)
+        self._extend_scores(lines, answers, scores)
+        self.count += len(samples)
         return True
 
-    def _extend(
-        self, lines: Sequence[int], samples: list[Any], answers: list[Any],
-        scores: Mapping[str, Any],
-    ) -> None:  # fmt: skip
-        columns, items = self.answers, [str(sample.doc_id) for sample in samples]
-        columns.line += lines
-        columns.item += items
-        columns.item_hash += [sample.doc_hash for sample in samples]
-        columns.prompt_hash += [sample.prompt_hash for sample in samples]
-        columns.filter += [sample.filter for sample in samples]
-        by_name = vars(columns)
-        for name, cells in zip(Answer._fields, zip(*answers, strict=True), strict=True):
-            by_name[name] += cells
-        filters = [sample.filter for sample in samples]
-        for filtered in dict.fromkeys(filters):
-            kept = [n for n, other in enumerate(filters) if other == filtered]
-            for name, values in scores.items():
+    def _settle(self, answers: Answers, samples: list[Any], first: int) -> None:
+        """Find the right choice also where the target alone does not tell it.
+
+        Raises:
+            ReadError: where nothing tells it.
+        """
+        if -1 not in answers.index:
+            return
+        starts = [0, *accumulate(answers.counts)]
+        for place in (n for n, index in enumerate(answers.index) if index < 0):
+            sample, line = samples[place], Line(self.path, first + place, b"")
+            texts = [request.arg_1 for request in sample.arguments.values()]
+            logprobs = answers.logprob[starts[place] : starts[place + 1]]
+            answers.index[place] = target_index(line, sample, texts, logprobs)
+
+    def _extend_scores(self, lines: range, answers: Answers, scores: list[Any]) -> None:
+        for filtered in dict.fromkeys(answers.filtered):
+            kept = [n for n, other in enumerate(answers.filtered) if other == filtered]
+            for name, values in zip(self._metrics, scores, strict=True):
                 score = self.scores.setdefault(metric_name(name, filtered), ([], [], []))
                 score[0].extend(lines[n] for n in kept)
-                score[1].extend(items[n] for n in kept)
+                score[1].extend(answers.item[n] for n in kept)
                 score[2].extend(values[n] for n in kept)
-        self.count += len(samples)
+
+    def _flush_usual(self) -> None:
+        """Lines that were added in blocks become a part of their own, in order."""
+        if self._lines:
+            lines = pl.Series("line", self._lines, dtype=pl.Int64)
+            self._parts.append(self._usual.frame().with_columns(lines))
+            self._lines, self._usual = [], Answers()
+
+    def _flush_closer(self) -> None:
+        """So do lines that were added one by one."""
+        if self.answers.line:
+            columns = vars(self.answers)
+            plain = [pl.Series(name, columns[name], dtype=dtype) for name, dtype in _PLAIN.items()]
+            lists = [list_series(columns[n], dtype).alias(n) for n, dtype in _LISTED.items()]
+            self._parts.append(pl.DataFrame([*plain, *lists]))
+            self.answers = _Columns()
 
     def add(self, number: int, raw: bytes) -> None:
         """The rows of one line."""
+        refuse_twins(raw, self.path, number)
         try:
             sample, scores = self._quick(raw)
         except FAULTS:
             if raw.isspace():
                 return
             sample, scores = slow_sample(Line.parsed(self.path, number, raw))
+        self._flush_usual()
         item = str(sample.doc_id)
         line = Line(self.path, number, raw)
         answers = answers_of(line, sample)
@@ -251,20 +283,12 @@ class _Rows:
 
     def batch(self, models: pl.DataFrame | None) -> Batch:
         """What was gathered, and a fresh start."""
-        responses, reported = self._responses(), self._reported()
-        self.answers, self.scores, self.count = _Columns(), {}, 0
-        return Batch(models, responses, reported)
-
-    def _placed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        source = pl.concat_str(pl.lit(f"{self.path.name}:"), pl.col("line").cast(pl.String))
-        place = {"model": pl.lit(self.model), "task": pl.lit(self.task), "source": source}
-        return frame.with_columns(**place).drop("line")
-
-    def _responses(self) -> pl.DataFrame:
-        columns = vars(self.answers)
-        series = [pl.Series(name, columns[name], dtype=dtype) for name, dtype in _PLAIN.items()]
-        lists = [list_series(columns[n], dtype).alias(n) for n, dtype in _LISTED.items()]
-        return self._placed(pl.DataFrame([*series, *lists]))
+        self._flush_usual()
+        self._flush_closer()
+        responses = pl.concat(self._parts, how="diagonal") if self._parts else None
+        reported = self._reported()
+        self._parts, self.scores, self.count = [], {}, 0
+        return Batch(models, self._placed(responses), self._placed(reported))
 
     def _reported(self) -> pl.DataFrame | None:
         types = {"line": pl.Int64, "item": pl.String, "value": pl.Float64}
@@ -274,7 +298,14 @@ class _Rows:
             )
             for name, cells in self.scores.items()
         ]
-        return self._placed(pl.concat(parts)) if parts else None
+        return pl.concat(parts) if parts else None
+
+    def _placed(self, frame: pl.DataFrame | None) -> pl.DataFrame | None:
+        if frame is None:
+            return None
+        source = pl.concat_str(pl.lit(f"{self.path.name}:"), pl.col("line").cast(pl.String))
+        place = {"model": pl.lit(self.model), "task": pl.lit(self.task), "source": source}
+        return frame.with_columns(**place).drop("line")
 
     def findings(self) -> Iterator[Finding]:
         """What was not kept."""

@@ -111,7 +111,8 @@ def plain(path: Path, options: Options) -> Iterator[Batch]:
     """
     head = Head(path, head_bytes(path), options.columns, options.model)
     faults, kind = Faults(path, options.keep_going), ""
-    for chunk in chunks(path, shape(head) or "csv", options, faults):
+    form = shape(head) or "csv"
+    for chunk in chunks(path, form, options, faults, lambda header: _read_of(header, options)):
         roles = _roles(chunk, path, options)
         first = not kind
         kind = kind or kind_of(chunk.header, roles, options.model) or ""
@@ -123,6 +124,16 @@ def plain(path: Path, options: Options) -> Iterator[Batch]:
     if not kind and not faults.count:
         raise ReadError("the table has a header but no rows", path)
     yield Batch(findings=faults.findings())
+
+
+def _read_of(header: tuple[str, ...], options: Options) -> tuple[str, ...]:
+    """The columns that play a role, or are wide."""
+    try:
+        roles = resolve(header, options.columns)
+    except SaltusError:
+        return ()  # the same error comes again, with its place, when the chunk is looked at
+    played = (name for column in roles.values() for name in column.names)
+    return (*played, *wide.models(header, roles), *wide.scores(header, roles))
 
 
 def _roles(chunk: Chunk, path: Path, options: Options) -> dict[str, Column]:
@@ -222,7 +233,8 @@ def _without_bad_rows(frame: pl.DataFrame, table: Table, faults: Faults) -> pl.D
     """The first bad row is raised, or all are counted and dropped."""
     casts = table.casts
     for name in REQUIRED[table.kind]:
-        for index in frame[name].is_null().arg_true():
+        absent = frame[name].is_null().arg_true() if name in frame.columns else range(len(frame))
+        for index in absent:
             casts.fault(index, "is empty; it is required", name.removesuffix("_name"))
     if "chance" in frame.columns:
         for index in (~frame["chance"].is_between(0, 1)).fill_null(False).arg_true():

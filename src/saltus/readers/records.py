@@ -13,9 +13,10 @@ import polars as pl
 
 from saltus.errors import ReadError
 from saltus.readers.facts import FACTS, label
-from saltus.readers.files import byte_lines, decode, document, refuse_twins
+from saltus.readers.files import byte_lines, decode, document
 from saltus.readers.frames import frame_of
 from saltus.readers.reader import BATCH_BYTES, BATCH_ROWS, Batch, Faults, Options
+from saltus.readers.twins import refuse_twins
 from saltus.tables import Models, Reported, Responses, schema
 
 Record = TypeVar("Record")

@@ -6,15 +6,17 @@ What the columns mean is said in `plain.py`; what a cell may hold, in `cells.py`
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
-from itertools import count, islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec.structs import astuple
 
 from saltus.errors import ReadError
 from saltus.readers.files import (
@@ -27,6 +29,7 @@ from saltus.readers.files import (
     text_lines,
 )
 from saltus.readers.reader import BATCH_BYTES, BATCH_ROWS, Faults, Head, Options
+from saltus.readers.twins import refuse_twins
 
 Cells = list[Any]
 RECORD_BYTES = BATCH_BYTES // 4  # parsed records take several times their text
@@ -82,15 +85,31 @@ def first_header(head: Head) -> tuple[str, ...]:
     return tuple(sorted(head.keys)) if kind else ()
 
 
-def chunks(path: Path, kind: str, options: Options, faults: Faults) -> Iterator[Chunk]:
-    """The rows of a plain table, at most 20,000 or 32 MB at a time."""
+def _every(header: tuple[str, ...]) -> tuple[str, ...]:
+    return header
+
+
+def chunks(
+    path: Path, kind: str, options: Options, faults: Faults,
+    wanted: Callable[[tuple[str, ...]], Iterable[str]] = _every,
+) -> Iterator[Chunk]:  # fmt: skip
+    """The rows of a plain table, at most 20,000 or 32 MB at a time.
+
+    Args:
+        path: the file.
+        kind: its `shape`.
+        options: what the user said.
+        faults: takes the bad lines.
+        wanted: of all columns of a header those that will be asked for.
+    """
     if kind == "csv":
         yield from _csv(path, options, faults)
     elif kind == "parquet":
         yield from _parquet(path)
+    elif kind == "jsonl":
+        yield from _json_lines(path, options, faults, wanted)
     else:
-        records = _json_lines(path, options, faults) if kind == "jsonl" else _array(path, faults)
-        yield from _records(records)
+        yield from _records(_array(path, faults))
 
 
 def _delimiter(line: str) -> str:
@@ -160,18 +179,75 @@ def _bounded(rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
 
 
 def _json_lines(
-    path: Path, options: Options, faults: Faults
-) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    for block in line_blocks(path, options.advance):
+    path: Path, options: Options, faults: Faults,
+    wanted: Callable[[tuple[str, ...]], Iterable[str]],
+) -> Iterator[Chunk]:  # fmt: skip
+    header: dict[str, None] = {}
+    gathered = _Gathered(())
+    for block in line_blocks(path, options.advance, of_json=True):
+        new = dict.fromkeys(block.keys or ()).keys() - header.keys()
+        if new:
+            yield from gathered.chunk()
+            header |= dict.fromkeys(key for key in block.keys or () if key in new)
+            gathered = _Gathered(tuple(header), tuple(dict.fromkeys(wanted(tuple(header)))))
+        if block.keys is None or block.doubtful or not gathered.add(block):
+            yield from gathered.chunk()
+            yield from _records(_one_by_one(block, path, faults))
+        if gathered.full:
+            yield from gathered.chunk()
+    yield from gathered.chunk()
+
+
+class _Gathered:
+    """Whole blocks of JSON lines with the same columns, of which only some are decoded.
+
+    Args:
+        header: all columns.
+        names: those that are decoded.
+    """
+
+    def __init__(self, header: tuple[str, ...], names: tuple[str, ...] = ()) -> None:
+        self.header, self.names = header, names
+        self._start()
+
+    def _start(self) -> None:
+        self._lines: list[int] = []
+        self._cells: list[Cells] = [[] for _ in self.names]
+        self._size = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for a chunk."""
+        return len(self._lines) >= BATCH_ROWS or self._size > RECORD_BYTES
+
+    def add(self, block: Block) -> bool:
+        """Take a block; False where a line of it needs a closer look."""
         try:
-            rows = _OBJECT.decode_lines(block.data)
+            rows = _decoder_of(self.names).decode_lines(block.data)
         except FAULTS:
-            rows = []
-        if len(rows) == block.lines:
-            length = len(block.data) // block.lines
-            yield from zip(count(block.first), repeat(length), rows, strict=False)
-        else:  # a fault, or blank lines, which shift the numbers
-            yield from _one_by_one(block, path, faults)
+            return False
+        if len(rows) != block.lines:  # blank lines, which shift the numbers
+            return False
+        for column, cells in zip(zip(*map(astuple, rows), strict=True), self._cells, strict=True):
+            cells.extend(column)
+        self._lines += range(block.first, block.first + block.lines)
+        self._size += len(block.data)
+        return True
+
+    def chunk(self) -> Iterator[Chunk]:
+        """What was gathered, if anything, and a fresh start."""
+        if self._lines:
+            columns = dict(zip(self.names, self._cells, strict=True))
+            yield Chunk(self.header, columns.__getitem__, self._lines)
+        self._start()
+
+
+@lru_cache(maxsize=64)
+def _decoder_of(names: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """JSON objects with these members, absent ones as None; the others are skipped over."""
+    fields: list[tuple[str, Any, Any]] = [(f"f{n}", Any, None) for n in range(len(names))]
+    rename = {f"f{n}": name for n, name in enumerate(names)}
+    return msgspec.json.Decoder(msgspec.defstruct("Row", fields, rename=rename, gc=False))
 
 
 def _one_by_one(
@@ -181,6 +257,7 @@ def _one_by_one(
         if raw.isspace():
             continue
         try:
+            refuse_twins(raw, path, line)
             yield line, len(raw), decode(_OBJECT, raw, path, line)
         except ReadError as fault:
             faults.take(fault)

@@ -1,0 +1,3 @@
+def scan(
+    data: bytes | bytearray | memoryview, by_line: bool, /
+) -> tuple[int, int, list[bytes] | None]: ...
