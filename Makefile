@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# CI adds train and run; tests that need an absent extra are skipped with that reason.
+# CI adds train, run and hf; tests that need an absent extra are skipped with that reason.
 EXTRAS ?= test,dev
 
 .PHONY: demo test lint format clean kernels kernels-equal kernels-asan fuzz

@@ -13,7 +13,7 @@ from saltus.cli.common import FOLDER, JSON, SEED, command_line, done, progress_b
 @click.argument("kind", default="metrics")
 @JSON
 def list_entries(kind: str, as_json: bool) -> None:
-    """List what Saltus knows: metrics, readers, screens, curves, laws, worlds, experiments or tables.
+    """List what Saltus knows of a kind: metrics, readers, screens, tasks, experiments, ...
 
     \b
         saltus list readers

@@ -192,7 +192,9 @@ class Engine:
     source: str
 
 
-ENGINES: Registry[Engine] = Registry("engine", ("saltus.models.endpoint",))
+ENGINES: Registry[Engine] = Registry(
+    "engine", ("saltus.models.endpoint", "saltus.models.huggingface")
+)
 
 
 def engine(

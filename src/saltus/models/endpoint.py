@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 from saltus.models.client import Abilities, Failed, Method, ModelError, Reply, Request, engine
-from saltus.models.served import PROMPT, Served
+from saltus.models.served import Served
 from saltus.models.shapes import Content, Malformed, Span, bound, content, forced, span, tail
 from saltus.models.transport import Answered, Refused, Transport
 
@@ -64,12 +63,8 @@ class Endpoint:
 
     @property
     def regime(self) -> str:
-        """Endpoint and template: answers under different ones are never mixed."""
-        served = self._served
-        if served.template == PROMPT and served.system is None:
-            return served.api
-        text = f"{served.system or ''}\0{served.template}"
-        return f"{served.api}, template {sha256(text.encode()).hexdigest()[:6]}"
+        """Interface and template."""
+        return self._served.regime
 
     @property
     def source(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,6 +90,14 @@ class Served(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Family, sizes and losses as far as they are stated."""
         values = {name: getattr(self, name) for name in FACTS}
         return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def regime(self) -> str:
+        """Interface and template: answers under different ones are never mixed."""
+        if self.template == PROMPT and self.system is None:
+            return self.api
+        text = f"{self.system or ''}\0{self.template}"
+        return f"{self.api}, template {sha256(text.encode()).hexdigest()[:6]}"
 
     def asked(self, prompt: str) -> str:
         """The prompt within the template."""
