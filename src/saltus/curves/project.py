@@ -20,6 +20,7 @@ from saltus.curves.curve import FloatArray
 COLLINEAR = 1e-9
 SLACK = 1e-9
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 
 class Projection(NamedTuple):

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from saltus.curves.curve import FloatArray
 from saltus.curves.law import Law, Parts
-from saltus.curves.project import BoolArray, Projection, dot, project
+from saltus.curves.project import BoolArray, IntArray, Projection, dot, project
 from saltus.curves.scan import knots
 
 CONVERGED = "converged"
@@ -27,7 +26,6 @@ ROUNDING = 1e-26  # share of the sum of squares below which a residual is roundi
 CELLS = 2_000_000  # values held at once while the grid is searched
 DAMPING, EASE, STIFFEN, STIFFEST = 1e-3, 0.1, 8.0, 1e12
 Intervals = Mapping[str, tuple[float | FloatArray, float | FloatArray]]
-IntArray = NDArray[np.int64]
 _Columns = tuple[list[FloatArray], Parts]
 
 
