@@ -111,20 +111,27 @@ def bleu_char(kernels: Any, outputs: Texts, targets: Texts) -> float:
     return bleu(kernels, outputs, targets, "char")
 
 
-def chrf(kernels: Any, outputs: Texts, targets: Texts) -> float:
+def chrf(kernels: Any, outputs: Texts, targets: Texts, word_order: int = 0) -> float:
     metrics = _sacrebleu()
-    one = metrics.CHRF()
+    one = metrics.CHRF(word_order=word_order)
+    words = word_order > 0
     theirs = [one.sentence_score(o, [t]).score for o, t in zip(outputs, targets, strict=True)]
-    ours = ngrams.chrf_scores(ngrams.chrf_orders(kernels.chrf(outputs, targets)))
+    parts = [kernels.chrf, kernels.chrf_words] if words else [kernels.chrf]
+    counts = [ngrams.chrf_orders(part(outputs, targets)) for part in parts]
+    ours = ngrams.chrf_scores(np.hstack(counts))
     difference = largest(ours, theirs)
     groups = groups_of(outputs, targets)
     for first in range(0, len(outputs), 50):
         some, k = slice(first, first + 50), 4
         padded = [[g[n] if n < len(g) else None for g in groups[some]] for n in range(k)]
         theirs_whole = one.corpus_score(outputs[some], padded).score
-        ours_whole = ngrams.corpus_chrf(outputs[some], groups[some])
+        ours_whole = ngrams.corpus_chrf(outputs[some], groups[some], words)
         difference = max(difference, abs(ours_whole - theirs_whole))
     return difference
+
+
+def chrf_plus(kernels: Any, outputs: Texts, targets: Texts) -> float:
+    return chrf(kernels, outputs, targets, word_order=2)
 
 
 def ter(kernels: Any, outputs: Texts, targets: Texts) -> float:
@@ -171,6 +178,7 @@ COMPARISONS: dict[str, tuple[str, Callable[[Any, Texts, Texts], float]]] = {
     "BLEU intl": ("sacrebleu", bleu_intl),
     "BLEU char": ("sacrebleu", bleu_char),
     "chrF": ("sacrebleu", chrf),
+    "chrF++": ("sacrebleu", chrf_plus),
     "TER": ("sacrebleu", ter),
     "SQuAD": ("", squad_script),
 }

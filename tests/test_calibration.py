@@ -56,7 +56,7 @@ def ece_by_loop(logits: list[list[float]], right: list[int]) -> float:
         p = softmax(logs)
         best = [place for place, one in enumerate(logs) if one == max(logs)]
         grade = 1 / len(best) if target in best else 0.0
-        number = next(b for b in range(10) if p.max() <= (b + 1) / 10 or b == 9)
+        number = next(b for b in range(15) if p.max() < (b + 1) / 15 or b == 14)
         bins.setdefault(number, []).append((float(p.max()), grade))
     return sum(abs(sum(c for c, _ in one) - sum(g for _, g in one)) for one in bins.values()) / len(
         right
@@ -68,7 +68,7 @@ def ece_by_loop(logits: list[list[float]], right: list[int]) -> float:
 def test_calibration_error_agrees_with_a_loop(batch: list[tuple[list[float], int]]) -> None:
     logits, right = [logs for logs, _ in batch], [target for _, target in batch]
     # confidences on an edge may fall to either side by one rounding
-    edges = [abs(float(softmax(logs).max()) * 10 % 1) for logs in logits]
+    edges = [abs(float(softmax(logs).max()) * 15 % 1) for logs in logits]
     if all(1e-9 < edge < 1 - 1e-9 for edge in edges):
         found = value("expected_calibration_error", logits, right)
         assert found == pytest.approx(ece_by_loop(logits, right), abs=1e-12)
@@ -164,7 +164,8 @@ def test_items_that_cannot_be_scored_take_no_part() -> None:
 
 
 def test_bins_have_stated_edges() -> None:
-    assert equal_width(np.array([0.0, 0.1, 0.1000001, 0.95, 1.0])).tolist() == [0, 0, 1, 9, 9]
+    edges = np.array([0.0, 1 / 15, 0.0666, 1 / 3, 0.95, 1.0])
+    assert equal_width(edges).tolist() == [0, 1, 0, 5, 14, 14]
     ties = equal_mass(np.array([0.5] * 7 + [0.9] * 3))
     assert len(set(ties[:7].tolist())) == 1
     assert ties[-1] > ties[0]

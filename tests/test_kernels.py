@@ -25,7 +25,7 @@ from strategies import sentences, texts
 
 Texts = Sequence[str]
 
-KERNELS = ["rouge", "word_edits", "word_lcs", "chrf", "ter", "squad"]
+KERNELS = ["rouge", "word_edits", "word_lcs", "chrf", "chrf_words", "ter", "squad"]
 needs_c = pytest.mark.skipif(
     not saltus.kernels.COMPILED, reason="the C extension is not built (no compiler?)"
 )

@@ -62,11 +62,13 @@ def test_precision_and_recall_come_from_the_target_with_the_best_f() -> None:
     ("name", "target", "reason"),
     [
         ("rouge1_f", "\u6211\u7231", "the target has no words to compare"),
-        ("rouge2_f", "one", "the target has no words to compare"),
+        ("rouge2_f", "one", "the target has no pair of words to compare (rouge_score gives 0)"),
+        ("rouge2", "one", "the target has no pair of words to compare (rouge_score gives 0)"),
         ("rougeL_f_words", "\u3000", "the target has no words to compare"),
         ("sentence_bleu", " \n", "the target is empty"),
         ("sentence_bleu_char", "", "the target is empty"),
         ("sentence_chrf", "\t", "the target is empty"),
+        ("sentence_chrf++", " ", "the target is empty"),
         ("sentence_ter", "", "the target is empty"),
     ],
 )
@@ -115,10 +117,10 @@ def test_the_influence_of_an_answer_is_what_leaving_it_out_does(
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter"])
 def test_a_set_without_anything_to_compare_is_missing(name: str) -> None:
     for outputs, targets, reason in [
-        ([None], [["a"]], "no answer has a value: no output"),
-        (["a"], [[]], "no answer has a value: no target"),
+        ([None], [["a"]], "no item has a value: no output"),
+        (["a"], [[]], "no item has a value: no target"),
         (["a", "b"], [[" "], ["\n"]], "all targets are empty"),
-        ([], [], "no answer has a value: no answers"),
+        ([], [], "no item has a value: no answers"),
     ]:
         found = METRICS[name].compute_set(outputs, targets)
         assert np.isnan(found.value)

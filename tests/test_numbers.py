@@ -59,7 +59,7 @@ def test_numbers_are_compared_as_numbers(
 ) -> None:
     given_texts = {"output": output, "targets": [target]}
     assert one("numeric_match", **given_texts) == same
-    assert one("numeric_match_with_0_1_relative_error", **given_texts) == near
+    assert one("numeric_match_within_tenth", **given_texts) == near
     assert one("numeric_relative_error", **given_texts) == pytest.approx(error)
 
 
@@ -117,7 +117,8 @@ def test_choices_by_hand() -> None:
     assert one("correct_answer_probability", **right) == pytest.approx(0.020)
     assert one("probability_margin", **right) == pytest.approx(0.4 - 0.3)
     assert one("soft_log_prob", **right) == pytest.approx(math.log(0.4))
-    assert one("weighted_probabilities", **right) == pytest.approx(0.4)
+    assert one("weighted_probabilities", **right) == pytest.approx(0.020)  # among all strings
+    assert one("weighted_log_probabilities", **right) == pytest.approx(math.log(0.020))
     sure = {"choice_logprobs": [0.0, -math.inf], "target_index": 0}
     assert one("probability_margin", **sure) == 1.0
 

@@ -111,7 +111,7 @@ static const struct {
     {"rouge", rouge, 6, {7, 1, 2, 4, -1}}, {"word_edit", word_edit, 3, {0, -1}},
     {"word_lcs", word_lcs, 3, {0, -1}},    {"bleu", bleu, 6, {0, 1, 2, -1}},
     {"chrf", chrf, 8, {0, -1}},            {"ter", ter, 3, {0, -1}},
-    {"squad", squad, 4, {0, -1}},
+    {"squad", squad, 4, {0, -1}},          {"chrf_words", chrf_words, 4, {0, -1}},
 };
 #define KERNELS (sizeof ALL / sizeof *ALL)
 

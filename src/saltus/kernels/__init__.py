@@ -15,6 +15,7 @@ function      columns
 `word_lcs`    words of the output, of the target; longest common subsequence
 `bleu`        tokens of the output, of the target of the closest length; common 1- to 4-grams
 `chrf`        characters of the output, of the target; common 1- to 6-grams
+`chrf_words`  words of the output, of the target, marks at their ends apart; common 1-, 2-grams
 `ter`         words of the output, of the target; edits with shifts
 `squad`       tokens of the output, of the target; common tokens; 1 where all are equal
 ============  =======================================================================
@@ -30,13 +31,15 @@ try:
 except ImportError:
     COMPILED = False
     rouge, word_edits, word_lcs = plain.rouge, plain.word_edits, plain.word_lcs
-    bleu, chrf, ter, squad = plain.bleu, plain.chrf, plain.ter, plain.squad
+    bleu, chrf, chrf_words = plain.bleu, plain.chrf, plain.chrf_words
+    ter, squad = plain.ter, plain.squad
 else:
     COMPILED = True
     rouge, word_edits, word_lcs = compiled.rouge, compiled.word_edits, compiled.word_lcs
-    bleu, chrf, ter, squad = compiled.bleu, compiled.chrf, compiled.ter, compiled.squad
+    bleu, chrf, chrf_words = compiled.bleu, compiled.chrf, compiled.chrf_words
+    ter, squad = compiled.ter, compiled.squad
 
 __all__ = [
-    "ALL", "COMPILED", "LCS", "NGRAMS", "UNION", "Counts", "Tokenizer", "bleu", "chrf", "rouge",
-    "squad", "ter", "word_edits", "word_lcs",
+    "ALL", "COMPILED", "LCS", "NGRAMS", "UNION", "Counts", "Tokenizer", "bleu", "chrf",
+    "chrf_words", "rouge", "squad", "ter", "word_edits", "word_lcs",
 ]  # fmt: skip

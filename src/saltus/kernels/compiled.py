@@ -24,7 +24,8 @@ from saltus.kernels.plain.tokens import international
 Texts = Sequence[str]
 
 COLUMNS = {
-    "rouge": 6, "word_edit": 3, "word_lcs": 3, "bleu": 6, "chrf": 8, "ter": 3, "squad": 4,
+    "rouge": 6, "word_edit": 3, "word_lcs": 3, "bleu": 6, "chrf": 8, "chrf_words": 4,
+    "ter": 3, "squad": 4,
 }  # fmt: skip
 BLEU_MODES = {"none": 0, "13a": 1, "intl": 0, "char": 2}
 
@@ -73,6 +74,11 @@ def bleu(outputs: Sequence[str], targets: Sequence[Texts], tokenizer: Tokenizer 
 def chrf(outputs: Sequence[str], targets: Sequence[str]) -> Counts:
     """See `saltus.kernels.plain.chrf`."""
     return _counts("chrf", outputs, targets)
+
+
+def chrf_words(outputs: Sequence[str], targets: Sequence[str]) -> Counts:
+    """See `saltus.kernels.plain.chrf_words`."""
+    return _counts("chrf_words", outputs, targets)
 
 
 def ter(outputs: Sequence[str], targets: Sequence[str]) -> Counts:

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from saltus.metrics.choices import Choices, grades, prepared, probabilities, totals
-from saltus.metrics.metric import FloatArray, IntArray, Ragged, SetValue, metric
+from saltus.metrics.metric import BIG_BENCH, FloatArray, IntArray, Ragged, SetValue, metric
+from saltus.metrics.sets import nothing, unscored, whole
 
 BINS = 10
+WIDE_BINS = 15  # of confidence, as BIG-bench and Guo et al. have them
 MURPHY = (
     "Murphy 1973, J. Appl. Meteorol. 12: per choice and summed, in 10 bins of equal mass over "
     "the probability of the choice"
@@ -44,10 +46,10 @@ def binned(forecast: FloatArray, outcome: FloatArray, place: IntArray, bins: int
     return Binned(place, count, means[0], means[1])
 
 
-def equal_width(forecast: FloatArray, bins: int = BINS) -> IntArray:
-    """(forecasts,) bin of a probability: (0, 1/B], (1/B, 2/B], ..., and 0 in the first."""
-    place = np.ceil(forecast * bins).astype(np.int64) - 1
-    return np.clip(place, 0, bins - 1)
+def equal_width(forecast: FloatArray, bins: int = WIDE_BINS) -> IntArray:
+    """(forecasts,) bin of a probability: [0, 1/B), [1/B, 2/B), ..., and 1 in the last."""
+    place = np.searchsorted(np.arange(1, bins) / bins, forecast, side="right")
+    return place.astype(np.int64)
 
 
 def equal_mass(forecast: FloatArray, bins: int = BINS) -> IntArray:
@@ -58,32 +60,19 @@ def equal_mass(forecast: FloatArray, bins: int = BINS) -> IntArray:
     return np.searchsorted(edges, forecast, side="right").astype(np.int64)
 
 
-def _whole(choices: Choices, value: float, influence: FloatArray) -> SetValue:
-    if choices.scored.all():
-        return SetValue(value, influence)
-    every = np.full(len(choices.scored), np.nan)
-    every[choices.scored] = influence
-    return SetValue(value, every)
-
-
-def _unscored(choices: Choices) -> SetValue:
-    reasons = [str(reason) for reason in choices.missing if reason is not None]
-    why = max(sorted(set(reasons)), key=reasons.count) if reasons else "no answers"
-    return SetValue(np.nan, np.full(len(choices.scored), np.nan), f"no item has a value: {why}")
-
-
 @metric(
     unit="probability",
     better="lower",
     bounds=(0.0, 1.0),
     reaction="continuous",
-    source="Guo et al. 2017, arXiv:1706.04599, eq. 3: confidence of the likeliest choice, 10 "
-    "bins of equal width; too large in small samples",
+    source=f"Guo et al. 2017, arXiv:1706.04599, eq. 3; {BIG_BENCH}, "
+    "`measure_expected_calibration_error`: confidence of the likeliest choice, 15 bins of equal "
+    "width, lower edge inside; too large in small samples",
     aliases=("ece",),
     kind="set",
 )
 def expected_calibration_error(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:
-    """Mean distance between confidence and accuracy in bins of confidence.
+    """Mean distance between confidence and accuracy in 15 bins of confidence.
 
     Args:
         choice_logprobs: nats, per item one per choice; made to sum to 1 over the choices.
@@ -91,15 +80,15 @@ def expected_calibration_error(choice_logprobs: Ragged, target_index: FloatArray
     """
     choices = prepared(choice_logprobs, target_index)
     if not len(choices.starts):
-        return _unscored(choices)
+        return unscored(choices.missing)
     grade = grades(choices)
     confidence = 1.0 / totals(choices)
-    bins = binned(confidence, grade, equal_width(confidence), BINS)
+    bins = binned(confidence, grade, equal_width(confidence), WIDE_BINS)
     gap = bins.forecast - bins.outcome
     value = float(bins.size @ np.abs(gap) / len(grade))
     # within a bin the sign of the gap is taken as fixed
     influence = np.sign(gap)[bins.place] * (confidence - grade) - value
-    return _whole(choices, value, influence)
+    return whole(choices.scored, value, influence)
 
 
 class Options(NamedTuple):
@@ -164,12 +153,12 @@ def murphy(given: Options) -> Murphy:
 def _part(choice_logprobs: Ragged, target_index: FloatArray, name: str) -> SetValue:
     choices = prepared(choice_logprobs, target_index)
     if not len(choices.starts):
-        return _unscored(choices)
+        return unscored(choices.missing)
     given = options(choices)
     terms = getattr(murphy(given), name)
     per_item: FloatArray = np.bincount(given.item, terms, given.items).astype(np.float64)
     value = float(per_item.mean())
-    return _whole(choices, value, np.subtract(per_item, value))
+    return whole(choices.scored, value, np.subtract(per_item, value))
 
 
 @metric(
@@ -249,7 +238,7 @@ def brier_skill(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:
     """
     choices = prepared(choice_logprobs, target_index)
     if not len(choices.starts):
-        return _unscored(choices)
+        return unscored(choices.missing)
     given = options(choices)
     brier = np.bincount(given.item, (given.forecast - given.outcome) ** 2, given.items)
     label = given.column[given.outcome == 1.0]
@@ -257,9 +246,9 @@ def brier_skill(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:
     base = float((frequency * (1 - frequency)).sum())
     if base == 0:
         why = "all right choices stand in the same place: their frequencies leave nothing to gain"
-        return SetValue(np.nan, np.full(len(choices.scored), np.nan), why)
+        return nothing(len(choices.scored), why)
     mean = float(brier.mean())
     # the base falls by (1 - 2 pi_j) for an item of label j, less the mean of that
     slope = (1 - 2 * frequency)[label] - ((1 - 2 * frequency) * frequency).sum()
     influence = (mean / base**2) * slope - (brier - mean) / base
-    return _whole(choices, 1.0 - mean / base, influence)
+    return whole(choices.scored, 1.0 - mean / base, influence)

@@ -12,7 +12,7 @@ from saltus.metrics.choices import (
     prepared,
     probabilities,
 )
-from saltus.metrics.metric import FloatArray, Ragged, Values, metric, present
+from saltus.metrics.metric import BIG_BENCH, FloatArray, Ragged, Values, metric, present
 
 
 def _placed(choices: Choices, value: FloatArray) -> Values:
@@ -33,14 +33,15 @@ def _empty(choices: Choices) -> bool:
     better="higher",
     bounds=(0.0, 1.0),
     reaction="thresholded",
-    source="Srivastava et al. 2022, arXiv:2206.04615, `multiple_choice_grade`; ties: expected "
-    "value of breaking them at random",
+    source=f"{BIG_BENCH}, `measure_multiple_choice_grade`; ties: expected value of breaking them "
+    "at random (BIG-bench breaks them by a hash)",
     aliases=("mc_grade",),
     binary=True,
     chance="uniform",
     partners=(
         "correct_choice_probability", "brier_sum", "brier_mean", "choice_log_loss",
-        "correct_answer_loss", "soft_log_prob", "bits_per_byte", "target_log_loss",
+        "correct_answer_loss", "soft_log_prob", "calibration_multiple_choice_brier_score",
+        "weighted_log_probabilities", "bits_per_byte", "target_log_loss",
         "calibration_resolution", "brier_skill", "probability_margin",
     ),
     default=True,
@@ -99,7 +100,7 @@ def multiple_choice_grade_per_byte(
     reaction="continuous",
     source="Schaeffer et al. 2024, arXiv:2406.04391, p^Choices; Du et al. 2024, "
     "arXiv:2403.15796, CorrectChoiceProb",
-    aliases=("soft_prob", "correct_choice_prob", "correct_prob", "weighted_probabilities"),
+    aliases=("soft_prob", "correct_choice_prob", "correct_prob"),
     chance="uniform",
     link="identity",
     default=True,
@@ -152,8 +153,9 @@ def brier_sum(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     better="lower",
     bounds=(0.0, 1.0),
     reaction="continuous",
-    source="Srivastava et al. 2022, arXiv:2206.04615, calibration metrics: the sum divided by K",
-    aliases=("multiple_choice_brier_score", "calibration_multiple_choice_brier_score"),
+    source="Brier 1950, Monthly Weather Review 78(1), divided by K; BIG-bench's for items of as "
+    "many choices each (see `calibration_multiple_choice_brier_score`)",
+    aliases=("multiple_choice_brier_score",),
     chance="brier_mean",
     link="skill",
 )
@@ -240,9 +242,7 @@ def choice_margin(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     better="higher",
     bounds=(None, 0.0),
     reaction="continuous",
-    source="OLMo-ladder; Srivastava et al. 2022, arXiv:2206.04615, `weighted_log_probabilities` "
-    "with one right choice",
-    aliases=("weighted_log_probabilities",),
+    source="OLMo ladder, `soft_log`: minus the logarithmic score of Good 1952",
     link="nll",
 )
 def soft_log_prob(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
@@ -261,8 +261,9 @@ def soft_log_prob(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     better="higher",
     bounds=(0.0, 1.0),
     reaction="continuous",
-    source="Schaeffer et al. 2024, arXiv:2406.04391: p^Vocab(correct)",
-    aliases=("p_vocab",),
+    source="Schaeffer et al. 2024, arXiv:2406.04391: p^Vocab(correct); "
+    f"{BIG_BENCH}, `measure_weighted_probabilities`, with one right choice",
+    aliases=("p_vocab", "weighted_probabilities"),
 )
 def correct_answer_probability(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     """Probability of the right choice among all strings.

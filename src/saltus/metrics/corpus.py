@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER of all answers of a model to a task, as `sacrebleu` reports them.
+"""BLEU, chrF, chrF++ and TER of all answers of a model to a task, as `sacrebleu` reports them.
 
 Counts are added up over the answers before the formula, so a long answer weighs more than a
 short one and the value is no mean. Its influence function is the formula's derivative at the
@@ -10,24 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from saltus import kernels
-from saltus.kernels import Counts
+from saltus.kernels import Counts, Tokenizer
 from saltus.metrics import ngrams
-from saltus.metrics.metric import BoolArray, FloatArray, Reasons, SetValue, metric, present
+from saltus.metrics.metric import BIG_BENCH, FloatArray, SetValue, metric, present
 from saltus.metrics.ngrams import BETA_SQUARED, ORDERS
 from saltus.metrics.pairing import grouped
+from saltus.metrics.sets import nothing, unscored, whole
 from saltus.metrics.text import Outputs, Targets, unusable
-
-
-def _whole(there: BoolArray, value: float, influence: FloatArray) -> SetValue:
-    every = np.full(len(there), np.nan)
-    every[there] = influence
-    return SetValue(value, every)
-
-
-def _nothing(missing: Reasons) -> SetValue:
-    reasons = [str(reason) for reason in missing]
-    why = max(sorted(set(reasons)), key=reasons.count) if reasons else "no answers"
-    return SetValue(np.nan, np.full(len(missing), np.nan), f"no answer has a value: {why}")
 
 
 def _relative(counts: Counts) -> FloatArray:
@@ -57,7 +46,7 @@ def chrf_influence(counts: Counts) -> FloatArray:
     """How far each answer moves a set's chrF.
 
     Args:
-        counts: (answers, 6, 3) n-grams of the output, of the target, and in common.
+        counts: (answers, orders, 3) n-grams of the output, of the target, and in common.
     """
     mean = counts.mean(axis=0)
     orders = (mean[:, 0] > 0) & (mean[:, 1] > 0)
@@ -76,61 +65,59 @@ def chrf_influence(counts: Counts) -> FloatArray:
     return np.asarray(scale * (slopes[0] * moves[0] + slopes[1] * moves[1]))
 
 
-@metric(
-    unit="percent",
-    better="higher",
-    bounds=(0.0, 100.0),
-    reaction="continuous",
-    source=f"{ngrams.BLEU}; `corpus_bleu`: tokens 13a, exponential smoothing",
-    aliases=("sacrebleu", "corpus_bleu"),
-    link="error_rate",
-    kind="set",
+def _of_bleu(name: str, tokenizer: Tokenizer, aliases: tuple[str, ...], says: str) -> None:
+    """Registers the BLEU of a set with one of `sacrebleu`'s tokenizers."""
+
+    def bleu(output: Outputs, targets: Targets) -> SetValue:
+        missing = unusable(output, targets)
+        there = present(missing)
+        if not there.any():
+            return unscored(missing)
+        counts = kernels.bleu(*grouped(output, targets, there), tokenizer)
+        if not counts[:, 1].any():
+            return nothing(len(output), "all targets are empty")
+        sums = np.hstack([counts, ngrams.bleu_totals(counts[:, 0])]).sum(axis=0, keepdims=True)
+        value = float(ngrams.bleu_scores(sums, effective=False)[0])
+        return whole(there, value, bleu_influence(counts, value))
+
+    bleu.__doc__ = f"BLEU of the whole set of answers, tokens {tokenizer}."
+    metric(
+        name=name, unit="percent", better="higher", bounds=(0.0, 100.0), reaction="continuous",
+        source=f"{ngrams.BLEU}; `corpus_bleu`: {says}", aliases=aliases, link="error_rate",
+        kind="set",
+    )(bleu)  # fmt: skip
+
+
+_of_bleu("bleu", "13a", ("sacrebleu", "corpus_bleu"), "tokens 13a, exponential smoothing")
+_of_bleu(
+    "bleu_intl", "intl", (), f"tokens intl, exponential smoothing, as in {BIG_BENCH}, `bleu_fn`"
 )
-def bleu(output: Outputs, targets: Targets) -> SetValue:
-    """BLEU of the whole set of answers.
-
-    Args:
-        output: the answers.
-        targets: per answer the accepted answers.
-    """
-    missing = unusable(output, targets)
-    there = present(missing)
-    if not there.any():
-        return _nothing(missing)
-    counts = kernels.bleu(*grouped(output, targets, there))
-    if not counts[:, 1].any():
-        return SetValue(np.nan, np.full(len(output), np.nan), "all targets are empty")
-    sums = np.hstack([counts, ngrams.bleu_totals(counts[:, 0])]).sum(axis=0, keepdims=True)
-    value = float(ngrams.bleu_scores(sums, effective=False)[0])
-    return _whole(there, value, bleu_influence(counts, value))
+_of_bleu("bleu_char", "char", (), "tokens char, exponential smoothing, for scripts without spaces")
 
 
-@metric(
-    unit="percent",
-    better="higher",
-    bounds=(0.0, 100.0),
-    reaction="continuous",
-    source=f"{ngrams.CHRF}; `corpus_chrf`",
-    aliases=("corpus_chrf",),
-    link="error_rate",
-    kind="set",
-)
-def chrf(output: Outputs, targets: Targets) -> SetValue:
-    """The chrF of the whole set of answers.
+def _of_chrf(name: str, source: str, aliases: tuple[str, ...], words: bool) -> None:
+    """Registers the chrF of a set, with or without word n-grams."""
 
-    Args:
-        output: the answers.
-        targets: per answer the accepted answers; the one with the largest chrF counts.
-    """
-    missing = unusable(output, targets)
-    there = present(missing)
-    if not there.any():
-        return _nothing(missing)
-    counts = ngrams.chrf_of_best(*grouped(output, targets, there))
-    if not counts[:, 0, 1].any():
-        return SetValue(np.nan, np.full(len(output), np.nan), "all targets are empty")
-    value = float(ngrams.chrf_scores(counts.sum(axis=0, keepdims=True))[0])
-    return _whole(there, value, chrf_influence(counts))
+    def chrf(output: Outputs, targets: Targets) -> SetValue:
+        missing = unusable(output, targets)
+        there = present(missing)
+        if not there.any():
+            return unscored(missing)
+        counts = ngrams.chrf_of_best(*grouped(output, targets, there), words)
+        if not counts[:, 0, 1].any():
+            return nothing(len(output), "all targets are empty")
+        value = float(ngrams.chrf_scores(counts.sum(axis=0, keepdims=True))[0])
+        return whole(there, value, chrf_influence(counts))
+
+    chrf.__doc__ = f"The {name.replace('f', 'F')} of the whole set of answers, best targets."
+    metric(
+        name=name, unit="percent", better="higher", bounds=(0.0, 100.0), reaction="continuous",
+        source=f"{source}; `corpus_score`", aliases=aliases, link="error_rate", kind="set",
+    )(chrf)  # fmt: skip
+
+
+_of_chrf("chrf", ngrams.CHRF, ("corpus_chrf",), words=False)
+_of_chrf("chrf++", ngrams.CHRF_PLUS, ("corpus_chrf++",), words=True)
 
 
 @metric(
@@ -152,9 +139,9 @@ def ter(output: Outputs, targets: Targets) -> SetValue:
     missing = unusable(output, targets)
     there = present(missing)
     if not there.any():
-        return _nothing(missing)
+        return unscored(missing)
     edits, length = ngrams.edits_and_lengths(*grouped(output, targets, there))
     if not length.any():
-        return SetValue(np.nan, np.full(len(output), np.nan), "all targets are empty")
+        return nothing(len(output), "all targets are empty")
     value = float(ngrams.ter_scores(np.array([sum(edits)]), np.array([sum(length)]))[0])
-    return _whole(there, value, (100 * edits - value * length) / length.mean())
+    return whole(there, value, (100 * edits - value * length) / length.mean())

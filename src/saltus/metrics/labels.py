@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from saltus.metrics.metric import FloatArray, SetValue, metric
+from saltus.metrics.metric import BIG_BENCH, FloatArray, SetValue, metric
 from saltus.metrics.normalise import folded
+from saltus.metrics.sets import nothing, whole
 from saltus.metrics.text import PARTNERS, Outputs, Targets
 
 FEWEST = 2  # answers per label below which the "labels" are texts
@@ -16,14 +17,17 @@ FEWEST = 2  # answers per label below which the "labels" are texts
     better="higher",
     bounds=(0.0, 1.0),
     reaction="thresholded",
-    source="Srivastava et al. 2022, arXiv:2206.04615, `macro_f1`; labels are those of the "
-    "targets, compared without case",
+    source=f"{BIG_BENCH}, `macro_f1_fn` (scikit-learn); here over the targets' labels only, "
+    "compared without case",
     aliases=("f1_macro",),
     partners=PARTNERS,
     kind="set",
 )
 def macro_f1(output: Outputs, targets: Targets) -> SetValue:
     """Mean over the targets' labels of F1 = 2 TP / (predicted + actual).
+
+    BIG-bench takes the likeliest choice as the predicted label, and counts a label that is
+    only ever predicted with F1 = 0; a text of a model may be anything, so here it does not.
 
     Args:
         output: (answers,) predicted labels; what is no target's label is a miss.
@@ -32,20 +36,18 @@ def macro_f1(output: Outputs, targets: Targets) -> SetValue:
     label = [next((t for t in given or () if t is not None), None) for given in targets]
     usable = np.array([t is not None and o is not None for o, t in zip(output, label, strict=True)])
     if not usable.any():
-        return SetValue(np.nan, np.full(len(output), np.nan), "no answer has an output and a label")
+        return nothing(len(output), "no answer has an output and a label")
     chosen = np.flatnonzero(usable).tolist()
     actual = [folded(label[place] or "") for place in chosen]
     predicted = [folded(output[place] or "") for place in chosen]
     number = {name: place for place, name in enumerate(sorted(set(actual)))}
     if len(actual) < FEWEST * len(number):
         why = f"{len(number)} labels for {len(actual)} answers: the targets are no set of labels"
-        return SetValue(np.nan, np.full(len(output), np.nan), why)
+        return nothing(len(output), why)
     have = np.array([number[name] for name in actual])
     said = np.array([number.get(name, len(number)) for name in predicted])
     value, influence = _macro(have, said, len(number))
-    every = np.full(len(output), np.nan)
-    every[usable] = influence
-    return SetValue(value, every)
+    return whole(usable, value, influence)
 
 
 def _macro(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from saltus.metrics.choices import ROUNDING
 from saltus.metrics.metric import (
+    BIG_BENCH,
     BoolArray,
     FloatArray,
     Ragged,
@@ -118,7 +121,8 @@ def per_token_error(target_logprobs: Ragged) -> Values:
     better="higher",
     bounds=(None, 0.0),
     reaction="continuous",
-    source="Srivastava et al. 2022, arXiv:2206.04615, `log_likelihood`: of the whole target",
+    source=f"{BIG_BENCH}, `log_likelihood_fn`: of the whole target (BIG-bench adds up the "
+    "probabilities of several)",
     aliases=("log_likelihood", "loglikelihood", "logprob"),
     link="nll",
 )
@@ -166,12 +170,55 @@ def target_log_loss_per_character(target_logprobs: Ragged, targets: Targets) -> 
         target_logprobs: nats, per item one per token of the target.
         targets: per answer the accepted answers; the log-probabilities are of the first.
     """
-    missing = _unusable(target_logprobs)
-    length = np.array([len(given[0] or "") if given else 0 for given in targets], dtype=np.float64)
+    return _per_piece(target_logprobs, targets, len, -1.0)
+
+
+@metric(
+    unit="nats per character",
+    better="higher",
+    bounds=(None, 0.0),
+    reaction="continuous",
+    source=f"{BIG_BENCH}, `log_likelihood_fn`",
+    link="nll",
+)
+def log_likelihood_per_char(target_logprobs: Ragged, targets: Targets) -> Values:
+    """Log-probability of the target per character of its text.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+        targets: per answer the accepted answers; the log-probabilities are of the first.
+    """
+    return _per_piece(target_logprobs, targets, len, 1.0)
+
+
+@metric(
+    unit="nats per word",
+    better="higher",
+    bounds=(None, 0.0),
+    reaction="continuous",
+    source=f"{BIG_BENCH}, `log_likelihood_fn`",
+    link="nll",
+)
+def log_likelihood_per_word(target_logprobs: Ragged, targets: Targets) -> Values:
+    """Log-probability of the target per word of its text.
+
+    Args:
+        target_logprobs: nats, per item one per token of the target.
+        targets: per answer the accepted answers; the log-probabilities are of the first.
+    """
+    return _per_piece(target_logprobs, targets, lambda text: len(text.split()), 1.0)
+
+
+def _per_piece(
+    tokens: Ragged, targets: Targets, count: Callable[[str], int], sign: float
+) -> Values:
+    """The target's log-probability, or minus it, over the pieces of its text."""
+    missing = _unusable(tokens)
+    length = np.array([count(given[0] or "") if given else 0 for given in targets], np.float64)
     missing[(length == 0) & present(missing)] = "no text of the target"
     size = np.where(length > 0, length, np.nan)
-    total = _sums(target_logprobs, np.maximum(-target_logprobs.flat, 0.0))
-    return Values(total / size, missing, size)
+    total = _sums(tokens, np.minimum(tokens.flat, 0.0))
+    return Values(sign * total / size, missing, size)
 
 
 @metric(

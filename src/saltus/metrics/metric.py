@@ -208,6 +208,7 @@ METRICS: Registry[Metric] = Registry(
         "saltus.metrics.sampling",
         "saltus.metrics.calibration",
         "saltus.metrics.labels",
+        "saltus.metrics.bigbench",
         "saltus.metrics.vision",
         "saltus.metrics.reported",
         "saltus.metrics.extract",
@@ -215,6 +216,7 @@ METRICS: Registry[Metric] = Registry(
 )
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
+BIG_BENCH = "Srivastava et al. 2022, arXiv:2206.04615; BIG-bench, bigbench/api/task_metrics.py"
 CORRECT = "correct"  # what a set metric may ask for beside the columns
 
 

@@ -1,4 +1,4 @@
-"""BLEU, chrF and TER, equal to `sacrebleu` to the last bit.
+"""BLEU, chrF, chrF++ and TER, equal to `sacrebleu` to the last bit.
 
 The formulas take the counts that `saltus.kernels` makes and add up in the order in which
 `sacrebleu` does, so that a score is the same number and not one close to it. A score of a
@@ -20,6 +20,7 @@ from saltus.metrics.text import Outputs, Targets, unusable
 
 BLEU = "Papineni et al. 2002, P02-1040; Post 2018, arXiv:1804.08771"
 CHRF = "Popovic 2015, W15-3049; as in `sacrebleu`, 6 orders, beta 2, white space removed"
+CHRF_PLUS = "Popovic 2017, W17-4770: chrF and words in 2 orders; as in `sacrebleu`, word_order 2"
 TER = "Snover et al. 2006, AMTA; as in `sacrebleu`, lower case, other settings at their defaults"
 
 ORDERS = 4
@@ -77,7 +78,7 @@ def chrf_scores(counts: Counts) -> FloatArray:
     """The chrF from counts per order.
 
     Args:
-        counts: (rows, 6, 3) n-grams of the output, of the target, and in common.
+        counts: (rows, orders, 3) n-grams of the output, of the target, and in common.
 
     Returns:
         (rows,) percent; 0 where no order has n-grams on both sides.
@@ -95,12 +96,26 @@ def chrf_scores(counts: Counts) -> FloatArray:
     return np.where(precision + recall > 0, 100 * score, 0.0)
 
 
+def chrf_counts(outputs: Sequence[str], targets: Sequence[str], words: bool = False) -> Counts:
+    """(rows, orders, 3) n-grams of the output, of the target and in common, per order.
+
+    Args:
+        outputs: the answers.
+        targets: (outputs) what each is compared with.
+        words: whether word n-grams follow those of characters, as for chrF++.
+    """
+    of_characters = chrf_orders(kernels.chrf(outputs, targets))
+    if not words:
+        return of_characters
+    return np.hstack([of_characters, chrf_orders(kernels.chrf_words(outputs, targets))])
+
+
 def chrf_orders(counts: Counts) -> Counts:
-    """(rows, 8) of `saltus.kernels.chrf` to (rows, 6, 3) n-grams per order.
+    """(rows, 2 + orders) of `saltus.kernels.chrf` or `chrf_words` to (rows, orders, 3) n-grams.
 
     An output's n-grams of an order that the target has none of do not count.
     """
-    fewer = np.arange(6)
+    fewer = np.arange(counts.shape[1] - 2)
     have, want = (np.maximum(counts[:, side, None] - fewer, 0) for side in (0, 1))
     return np.stack([np.where(want > 0, have, 0), want, counts[:, 2:]], axis=2)
 
@@ -140,24 +155,29 @@ def corpus_bleu(
     return float(bleu_scores(whole, effective=False)[0])
 
 
-def corpus_chrf(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> float:
+def corpus_chrf(
+    outputs: Sequence[str], targets: Sequence[Sequence[str]], words: bool = False
+) -> float:
     """The chrF of a set of answers, each with its best target: `sacrebleu`'s `corpus_chrf`.
 
     Args:
         outputs: the answers.
         targets: (outputs) the accepted answers of each, at least one.
+        words: whether word n-grams count too, as in chrF++.
 
     Returns:
         Percent.
     """
-    counts = chrf_of_best(outputs, targets)
+    counts = chrf_of_best(outputs, targets, words)
     return float(chrf_scores(counts.sum(axis=0, keepdims=True))[0])
 
 
-def chrf_of_best(outputs: Sequence[str], targets: Sequence[Sequence[str]]) -> Counts:
-    """(outputs, 6, 3) counts per order of each answer with the target that has the largest chrF."""
+def chrf_of_best(
+    outputs: Sequence[str], targets: Sequence[Sequence[str]], words: bool = False
+) -> Counts:
+    """(outputs, orders, 3) counts of each answer with the target that has the largest chrF."""
     item, have, want = pairs(outputs, targets)
-    counts = chrf_orders(kernels.chrf(have, want))
+    counts = chrf_counts(have, want, words)
     best: Counts = counts[best_of(item, chrf_scores(counts))]
     return best
 
@@ -276,10 +296,32 @@ def sentence_chrf(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; the one with the largest value counts.
     """
+    return _chrf(output, targets, words=False)
 
+
+@metric(
+    name="sentence_chrf++",
+    unit="percent",
+    better="higher",
+    bounds=(0.0, 100.0),
+    reaction="continuous",
+    source=f"{CHRF_PLUS}; `sentence_score`",
+    link="error_rate",
+)
+def sentence_chrf_plus(output: Outputs, targets: Targets) -> Values:
+    """The chrF++ of each answer: common n-grams of characters and of words.
+
+    Args:
+        output: the answers.
+        targets: per answer the accepted answers; the one with the largest value counts.
+    """
+    return _chrf(output, targets, words=True)
+
+
+def _chrf(output: Outputs, targets: Targets, words: bool) -> Values:
     def scored(have: Sequence[str], want: Sequence[str]) -> tuple[FloatArray, FloatArray]:
-        counts = kernels.chrf(have, want)
-        value = np.where(counts[:, 1] > 0, chrf_scores(chrf_orders(counts)), np.nan)
+        counts = chrf_counts(have, want, words)
+        value = np.where(counts[:, 0, 1] > 0, chrf_scores(counts), np.nan)
         return value, value
 
     return best_values(output, targets, scored, "the target is empty")

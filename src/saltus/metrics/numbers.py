@@ -78,12 +78,13 @@ def numeric_match(output: Outputs, targets: Targets) -> Values:
     better="higher",
     bounds=(0.0, 1.0),
     reaction="thresholded",
-    source="Srivastava et al. 2022, arXiv:2206.04615: within 10 % of the target",
+    source="within 10 % of the target; BIG-bench's rule of that tolerance is "
+    "`numeric_match_with_0_1_relative_error`",
     binary=True,
     chance=0.0,
     partners=("numeric_relative_error", *PARTNERS),
 )
-def numeric_match_with_0_1_relative_error(output: Outputs, targets: Targets) -> Values:
+def numeric_match_within_tenth(output: Outputs, targets: Targets) -> Values:
     """1 when the output is a number within a tenth of a target; a target of 0 must be met.
 
     Args:

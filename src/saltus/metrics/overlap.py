@@ -1,8 +1,10 @@
 """ROUGE: how many words an output and a target share, in order.
 
 Equal to the `rouge_score` package to the last bit, with and without its stemmer; the counts
-are those of `saltus.kernels`. One thing differs: a target without tokens (such as one in
-Chinese) is missing, not 0.
+are those of `saltus.kernels`. One thing differs: where the target has nothing to compare, the
+score is missing with that reason. The package gives 0 there, also to an answer that equals the
+target: for a target without tokens (such as one in Chinese), and for ROUGE-2 also for one of a
+single token, which has no pair of neighbours.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from saltus import kernels
 from saltus.errors import SaltusError
 from saltus.kernels import LCS, NGRAMS, UNION, Counts
 from saltus.kernels.plain.tokens import rouge_lines
-from saltus.metrics.metric import FloatArray, Values, metric
+from saltus.metrics.metric import BIG_BENCH, FloatArray, Values, metric
 from saltus.metrics.pairing import best_values
 from saltus.metrics.text import Outputs, Targets, unusable
 
 SOURCE = "Lin 2004, ROUGE, W04-1013; tokens and counting as in the `rouge_score` package"
 NO_WORDS = "the target has no words to compare"
+NO_PAIRS = "the target has no pair of words to compare (rouge_score gives 0)"
 
 Kind = Literal["1", "2", "L", "Lsum"]
 Part = Literal["precision", "recall", "f"]
@@ -117,7 +120,7 @@ def _rouge(output: Outputs, targets: Targets, kind: Kind, part: Part = "f", scal
         rank = np.where(counts[:, 1] > (kind == "2"), found.f, np.nan)
         return scale * getattr(found, part), rank
 
-    return best_values(output, targets, scored, NO_WORDS)
+    return best_values(output, targets, scored, NO_PAIRS if kind == "2" else NO_WORDS)
 
 
 @metric(
@@ -248,7 +251,7 @@ def rouge1_f(output: Outputs, targets: Targets) -> Values:
     link="error_rate",
 )
 def rouge2_f(output: Outputs, targets: Targets) -> Values:
-    """F of the pairs of neighbouring tokens in common.
+    """F of the pairs of neighbouring tokens in common; missing for a target of one token.
 
     Args:
         output: the answers.
@@ -257,17 +260,29 @@ def rouge2_f(output: Outputs, targets: Targets) -> Values:
     return _rouge(output, targets, "2")
 
 
+HARNESS_NOTES = {
+    "2": "; missing for a target of one token",
+    "Lsum": "; a full stop between blanks ends a line",
+}
+
+
+def _one_sentence_a_line(text: str) -> str:
+    """As T5's `rouge`, which BIG-bench calls, prepares a text for ROUGE-Lsum."""
+    return text.replace(" . ", " .\n")
+
+
 def _of_harnesses(kind: Kind) -> None:
     """Registers a ROUGE in percent, under the name that harnesses report."""
+    change = _one_sentence_a_line if kind == "Lsum" else str
 
     def percent(output: Outputs, targets: Targets) -> Values:
-        return _rouge(output, targets, kind, scale=100.0)
+        return _rouge(output, targets, kind, scale=100.0, change=change)
 
-    percent.__doc__ = f"ROUGE-{kind}, F in percent."
+    percent.__doc__ = f"ROUGE-{kind}, F in percent{HARNESS_NOTES.get(kind, '')}."
     metric(
         name=f"rouge{kind}", unit="percent", better="higher", bounds=(0.0, 100.0),
         reaction="continuous", link="error_rate", aliases=(f"rouge{kind}_max",),
-        source=f"{SOURCE}; percent in lm-evaluation-harness and BIG-bench",
+        source=f"{SOURCE}; {BIG_BENCH}, `rouge_fn` (its means are medians of a bootstrap)",
     )(percent)  # fmt: skip
 
 

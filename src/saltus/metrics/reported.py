@@ -84,11 +84,10 @@ for split in ("HasAns_", "NoAns_", "best_"):
     graded(f"{split}f1", bounds=PERCENT, unit="percent of tokens",
            source=SQUAD)  # fmt: skip
 
-graded("f1", "sequence_f1", bounds=SHARE, source="Rajpurkar et al. 2016, "
+graded("f1", bounds=SHARE, source="Rajpurkar et al. 2016, "
        "arXiv:1606.05250; of labels, not tokens, in GLUE")  # fmt: skip
 graded("mc2", bounds=SHARE, unit="probability", link="identity",
        source="Lin et al. 2022, TruthfulQA, arXiv:2109.07958")  # fmt: skip
-graded("chrf++", bounds=PERCENT, unit="percent", source="Popovic 2017, W17-4770")
 
 loss("ppl", "perplexity", "token_perplexity", unit="perplexity per token", link="perplexity",
      least=1.0, source=f"{LM_EVAL}: exp of nats per token")  # fmt: skip
@@ -121,6 +120,7 @@ facts(
     Metric(
         "normalized_aggregate_score", None, (), "percent of the way from low to high score",
         "higher", (None, 100.0), "continuous",
-        "Srivastava et al. 2022, arXiv:2206.04615: 100 (raw - low) / (high - low) over tasks",
+        "Srivastava et al. 2022, arXiv:2206.04615; BIG-bench, bigbench/api/results.py, "
+        "`add_aggregate_scores`: mean of 100 (raw - low) / (high - low) over subtasks",
     )
 )  # fmt: skip

@@ -23,6 +23,7 @@ from saltus.metrics.metric import (
     metric,
 )
 from saltus.metrics.normalise import stripped
+from saltus.metrics.sets import nothing
 from saltus.metrics.text import Outputs, Targets
 
 CHEN = "Chen et al. 2021, arXiv:2107.03374, eq. 1: 1 - C(n - c, k) / C(n, k)"
@@ -124,11 +125,6 @@ def of_items(value: FloatArray, place: IntArray) -> SetValue:
     scale = taking.sum() / (known.sum() * sizes[place])
     influence = np.where(taking, (value[place] - mean) * scale, np.nan)
     return SetValue(mean, influence)
-
-
-def nothing(answers: int, why: str) -> SetValue:
-    """No value, with the reason."""
-    return SetValue(math.nan, np.full(answers, np.nan), why)
 
 
 def _pass_entry(k: int) -> Metric:

@@ -90,7 +90,7 @@ def _kept(rows: Sequence[Row | None], mask: BoolArray) -> list[Row]:
 def _equal(output: Outputs, targets: Targets, normal: Callable[[str], str]) -> Values:
     def pairs(have: Sequence[str], want: Sequence[str]) -> BoolArray:
         """Only texts that differ as they are need the normal form."""
-        same = _compared(operator.eq, have, want)
+        same = compared(operator.eq, have, want)
         differ = (~same).tolist()
         sides = (map(normal, compress(side, differ)) for side in (have, want))
         same[~same] = list(map(operator.eq, *sides))
@@ -99,7 +99,8 @@ def _equal(output: Outputs, targets: Targets, normal: Callable[[str], str]) -> V
     return each(output, targets, lambda text, given: normal(text) in map(normal, given), pairs)
 
 
-def _compared(relation: Callable[[str, str], bool], *sides: Iterable[str]) -> BoolArray:
+def compared(relation: Callable[[str, str], bool], *sides: Iterable[str]) -> BoolArray:
+    """(pairs,) whether the relation holds between texts, pair by pair."""
     return np.fromiter(map(relation, *sides), dtype=bool)
 
 
@@ -109,7 +110,7 @@ def _compared(relation: Callable[[str, str], bool], *sides: Iterable[str]) -> Bo
     bounds=(0.0, 1.0),
     reaction="thresholded",
     source="Schaeffer et al. 2023, arXiv:2304.15004, app. A.3; white space at the ends is removed",
-    aliases=("em", "exact_str_match", "exact_match_accuracy", "match"),
+    aliases=("em", "exact_match_accuracy", "match"),
     binary=True,
     chance=0.0,
     partners=PARTNERS,
@@ -130,9 +131,7 @@ def exact_match(output: Outputs, targets: Targets) -> Values:
     better="higher",
     bounds=(0.0, 1.0),
     reaction="thresholded",
-    source="Srivastava et al. 2022, arXiv:2206.04615, `case_insensitive_str_match`; Unicode NFC, "
-    "case folding and single spaces",
-    aliases=("case_insensitive_str_match",),
+    source="Unicode Standard, sections 3.11 (NFC) and 3.13 (case folding)",
     binary=True,
     chance=0.0,
     partners=PARTNERS,
@@ -239,7 +238,7 @@ def contains(output: Outputs, targets: Targets) -> Values:
     full = targets if whole else [[t for t in given or () if t and t.strip()] for given in targets]
 
     def pairs(have: Sequence[str], want: Sequence[str]) -> BoolArray:
-        return _compared(operator.contains, have, map(str.strip, want))
+        return compared(operator.contains, have, map(str.strip, want))
 
     return each(output, full, lambda text, given: any(t.strip() in text for t in given), pairs)
 

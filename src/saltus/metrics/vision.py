@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from saltus.metrics.metric import METRICS, FloatArray, Metric, SetValue
-from saltus.metrics.sampling import nothing, tally
+from saltus.metrics.sampling import tally
+from saltus.metrics.sets import nothing
 
 SUBSETS = (2, 3, 4, 5)
 SOURCE = "Schaeffer et al. 2023, arXiv:2304.15004, sec. 5"

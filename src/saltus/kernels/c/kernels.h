@@ -63,6 +63,7 @@ int word_tokens(tokens *into, text from);  /* Python's str.split() */
 int rouge_tokens(tokens *into, text from); /* lower-case runs of [a-z0-9], with lines */
 int squad_tokens(tokens *into, text from); /* normalize_answer; 1: not ASCII, not done */
 size_t split(token *list, size_t count, const uint8_t *bytes, size_t size);
+int marked_words(tokens *into, text from); /* chrF++'s: a mark at an end stands alone */
 token token_of(const uint8_t *bytes, size_t start, size_t end);
 
 enum { BLEU_WORDS = 0, BLEU_13A = 1, BLEU_CHARACTERS = 2 };
@@ -141,6 +142,7 @@ kernel word_edit; /* 3: words of output, of target, edit distance */
 kernel word_lcs;  /* 3: words of output, of target, longest common subsequence */
 kernel bleu;      /* 6: tokens (see mode) of output, of closest target, matches of 1..4-grams */
 kernel chrf;      /* 8: characters of output, of target, matches of 1..6-grams */
+kernel chrf_words; /* 4: words (marks apart) of output, of target, matches of 1- and 2-grams */
 kernel ter;       /* 3: words of output, of target, edits with shifts */
 kernel squad;     /* 4: tokens of output, of target, common tokens, 1 where all are equal */
 

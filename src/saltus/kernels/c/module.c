@@ -15,7 +15,7 @@ static const struct {
 } KERNELS[] = {
     {"rouge", rouge, 6}, {"word_edit", word_edit, 3}, {"word_lcs", word_lcs, 3},
     {"bleu", bleu, 6},   {"chrf", chrf, 8},           {"ter", ter, 3},
-    {"squad", squad, 4},
+    {"squad", squad, 4}, {"chrf_words", chrf_words, 4},
 };
 
 /* Texts end to end: offsets[i] is where text i starts, offsets[count] where the last ends. */

@@ -1,4 +1,4 @@
-/* Tokens of sacrebleu's BLEU: mteval-v13a, characters, and words as they stand.
+/* Tokens of sacrebleu's BLEU: mteval-v13a, characters, and words as they stand; chrF++'s words.
 
    mteval-v13a is four substitutions in a row. Each goes from left to right over what the one
    before has made, and a match ends where it ends: in `...` a full stop that one match has
@@ -188,6 +188,32 @@ static void add_words(tokens *into, size_t *used, text from)
     const uint8_t *at = from.bytes, *end = at + from.size;
     for (size_t size; (size = next_word(&at, end)); at += size)
         add_token(into, used, at, size);
+}
+
+static int punctuation(uint8_t byte)
+{
+    return mark(byte) || point(byte) || byte == '\'' || byte == '-';
+}
+
+/* chrF++'s words: a mark at the end of a word, or else at its start, is a word of its own. */
+int marked_words(tokens *into, text from)
+{
+    token *list = room(&into->list, from.size, sizeof(token));
+    const uint8_t *at = from.bytes, *end = at + from.size;
+    size_t count = 0;
+    if (!list)
+        return -1;
+    for (size_t size; (size = next_word(&at, end)); at += size) {
+        size_t start = (size_t)(at - from.bytes), past = start + size, seam = past;
+        if (size > 1)
+            seam = punctuation(at[size - 1]) ? past - 1 : punctuation(*at) ? start + 1 : past;
+        list[count++] = token_of(from.bytes, start, seam);
+        if (seam < past)
+            list[count++] = token_of(from.bytes, seam, past);
+    }
+    into->bytes = from.bytes;
+    into->count = count;
+    return 0;
 }
 
 /* How many bytes a word starts with that no substitution touches. */

@@ -6,6 +6,7 @@
 
 #define BLEU_ORDERS 4
 #define CHRF_ORDERS 6
+#define CHRF_WORD_ORDERS 2
 
 /* The length of the target closest to the output's; of two equally close the shorter. */
 static size_t closest(const size_t *start, size_t count, size_t length)
@@ -131,4 +132,22 @@ int chrf(workspace *all, text output, const text *targets, size_t count, int fre
     row[0] = (int64_t)mine.count;
     row[1] = (int64_t)target.count;
     return match_counts(&all->match, mine, &target, 1, letters.count, CHRF_ORDERS, row + 2);
+}
+
+/* The words that chrF++ (Popovic 2017) adds to them. */
+int chrf_words(workspace *all, text output, const text *targets, size_t count, int fresh, int mode,
+               int64_t *row)
+{
+    (void)count, (void)mode;
+    if (fresh && (marked_words(&all->target, targets[0]) ||
+                  number_tokens(&all->names, &all->target, &all->target_ids)))
+        return -1;
+    if (marked_words(&all->output, output) ||
+        find_tokens(&all->names, &all->output, &all->output_ids))
+        return -1;
+    sequence want = {all->target_ids.data, all->target.count};
+    sequence have = {all->output_ids.data, all->output.count};
+    row[0] = (int64_t)have.count;
+    row[1] = (int64_t)want.count;
+    return match_counts(&all->match, have, &want, 1, all->names.count, CHRF_WORD_ORDERS, row + 2);
 }

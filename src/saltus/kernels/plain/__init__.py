@@ -12,7 +12,13 @@ from rapidfuzz.distance import Levenshtein
 
 from saltus.kernels.plain import ngrams, subsequence
 from saltus.kernels.plain.shifts import edits_with_shifts
-from saltus.kernels.plain.tokens import TOKENIZERS, Tokenizer, rouge_lines, squad_tokens
+from saltus.kernels.plain.tokens import (
+    TOKENIZERS,
+    Tokenizer,
+    marked_words,
+    rouge_lines,
+    squad_tokens,
+)
 
 Counts = NDArray[np.int64]
 Row = tuple[int, ...]
@@ -22,8 +28,8 @@ NGRAMS, LCS, UNION = 1, 2, 4  # parts of `rouge`, to be added
 ALL = NGRAMS | LCS | UNION
 
 __all__ = [
-    "ALL", "LCS", "NGRAMS", "TOKENIZERS", "UNION", "Counts", "Tokenizer", "bleu", "chrf", "rouge",
-    "squad", "ter", "word_edits", "word_lcs",
+    "ALL", "LCS", "NGRAMS", "TOKENIZERS", "UNION", "Counts", "Tokenizer", "bleu", "chrf",
+    "chrf_words", "rouge", "squad", "ter", "word_edits", "word_lcs",
 ]  # fmt: skip
 
 
@@ -114,7 +120,28 @@ def chrf(outputs: Sequence[str], targets: Sequence[str]) -> Counts:
     return _table(
         8,
         (
-            ngrams.chrf_row(output, known(target))
+            ngrams.gram_row(ngrams.character_grams(output), known(target))
+            for output, target in zip(outputs, targets, strict=True)
+        ),
+    )
+
+
+def chrf_words(outputs: Sequence[str], targets: Sequence[str]) -> Counts:
+    """Word n-grams in common as `sacrebleu` adds them to chrF for chrF++.
+
+    Args:
+        outputs: the answers.
+        targets: (outputs) what each is compared with.
+
+    Returns:
+        (pairs, 4): words of the output, of the target, and for n = 1..2 common n-grams; a
+        punctuation mark at the end of a word, or else at its start, is a word of its own.
+    """
+    known = _remembered(lambda text: ngrams.marked_grams(marked_words(text)))
+    return _table(
+        4,
+        (
+            ngrams.gram_row(ngrams.marked_grams(marked_words(output)), known(target))
             for output, target in zip(outputs, targets, strict=True)
         ),
     )

@@ -10,6 +10,7 @@ from saltus.kernels.plain.subsequence import common
 
 BLEU_ORDERS = 4
 CHRF_ORDERS = 6
+CHRF_WORD_ORDERS = 2
 
 
 class Grams(NamedTuple):
@@ -56,9 +57,14 @@ def character_grams(text: str) -> Grams:
     return Grams((len(bare),), tuple(counts))
 
 
-def chrf_row(output: str, known: Grams) -> tuple[int, ...]:
-    """Characters of the output and of the target, then the matches."""
-    mine = character_grams(output)
+def marked_grams(words: Sequence[str]) -> Grams:
+    """The n-grams of chrF++'s words."""
+    counts = (grams(words, order + 1) for order in range(CHRF_WORD_ORDERS))
+    return Grams((len(words),), tuple(counts))
+
+
+def gram_row(mine: Grams, known: Grams) -> tuple[int, ...]:
+    """Lengths of the output and of the target, then the matches."""
     matches = (common(*both) for both in zip(mine.counts, known.counts, strict=True))
     return (*mine.lengths, *known.lengths, *matches)
 

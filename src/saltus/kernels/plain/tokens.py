@@ -66,6 +66,19 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+def marked_words(text: str) -> list[str]:
+    """chrF++'s words in `sacrebleu`: a mark at a word's end, or else its start, stands alone."""
+    return [part for word in text.split() for part in _parted(word) if part]
+
+
+def _parted(word: str) -> tuple[str, str]:
+    if len(word) > 1 and word[-1] in string.punctuation:
+        return word[:-1], word[-1]
+    if len(word) > 1 and word[0] in string.punctuation:
+        return word[0], word[1:]
+    return word, ""
+
+
 def squad_tokens(text: str) -> list[str]:
     """SQuAD's `normalize_answer`: lower case, no ASCII punctuation, no English articles."""
     return ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split()
