@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from saltus import __version__
-from saltus.cli import convert, experiments, metrics, models, studies, verbs
+from saltus.cli import convert, experiments, metrics, models, studies, train, verbs
 from saltus.cli.common import CLEAN, ERROR
 from saltus.errors import SaltusError
 
@@ -45,6 +45,7 @@ for command in (
     *models.COMMANDS,
     *studies.COMMANDS,
     *metrics.COMMANDS,
+    *train.COMMANDS,
     *experiments.COMMANDS,
 ):
     main.add_command(command)

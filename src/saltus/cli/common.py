@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CLEAN, ERROR, UNJUDGED = 0, 1, 2
 WIDE = 4000  # columns of a table that goes into a file or a pipe
 GAP = 2  # between columns
+BARS = 8  # more of them, and those that are done are taken away
 SHOWN = 40  # rows of a table on a terminal before it is cut
 
 
@@ -152,9 +153,21 @@ def progress_bars() -> Iterator[Callable[[str, float | None], None]]:
         yield lambda verb, share: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
@@ -162,7 +175,8 @@ def progress_bars() -> Iterator[Callable[[str, float | None], None]]:
             if verb not in tasks:
                 tasks[verb] = bars.add_task(verb, total=None)
             total = None if share is None else 1.0
-            bars.update(tasks[verb], total=total, completed=share or 0.0)
+            crowded = len(tasks) > BARS and share == 1.0
+            bars.update(tasks[verb], total=total, completed=share or 0.0, visible=not crowded)
 
         yield advance
 
