@@ -112,8 +112,10 @@ class Experiment:
     families: Sequence[str] = ()
 
 
+# on the page in this order
+ORDER = ("fig2", "fig3", "fig4", "fig5", "fig6", "fig9")
 EXPERIMENTS: Registry[Experiment] = Registry(
-    "experiment", tuple(f"saltus.experiments.{name}" for name in ("fig2", "fig3", "fig4", "fig9"))
+    "experiment", tuple(f"saltus.experiments.{name}" for name in ORDER)
 )
 
 
