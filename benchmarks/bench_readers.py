@@ -2,15 +2,17 @@
 
     python benchmarks/bench_readers.py [--megabytes 200] [--runs 3]
 
-Bars: at least 1.5 times `json.loads`, and at most 60 MB of peak memory above the start for a
-file of any size (batches are dropped as they come, as the audit folder writes them).
+Bars: at least 1.5 times `json.loads` for samples of lm-evaluation-harness, with all that a user
+gets: SHA-256 of the file, keys that come twice looked for, and the columns kept in the cache; the
+second reading at least 20 times as fast as the first; and at most 60 MB of peak memory above the
+start for a file of any size (batches are dropped as they come, as the audit folder writes them).
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from saltus.readers.files import sha256
+from saltus.readers.cache import clear
+from saltus.readers.files import SETTLED_SECONDS, _remembered
 from saltus.readers.read import read
 from saltus.tables import Table
 
@@ -110,7 +113,7 @@ def parse_lines(path: Path) -> int:
 
 
 def read_columns(path: Path) -> int:
-    """The reader, hash of the file and all; batches are dropped as they come."""
+    """The reader, digest of the file and all; batches are dropped as they come."""
     rows = 0
 
     def sink(table: type[Table], frame: pl.DataFrame) -> None:
@@ -121,10 +124,11 @@ def read_columns(path: Path) -> int:
     return rows
 
 
-def hash_file(path: Path) -> int:
-    """The file's SHA-256, which every read takes for the manifest."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest_size
+def first_reading(path: Path) -> int:
+    """The same with an empty cache, which is filled, and no digest remembered."""
+    _remembered.cache_clear()
+    clear()
+    return read_columns(path)
 
 
 def _highest() -> int:
@@ -163,18 +167,20 @@ def seconds(work: Callable[[Path], int], path: Path) -> float:
 
 def measured(megabytes: int, runs: int) -> Iterator[str]:
     """One line per kind of log."""
-    heads = ("json.loads/s", 14), ("saltus/s", 10), ("ratio", 7), ("with hash", 11), ("peak MB", 9)
+    heads = ("json.loads/s", 14), ("saltus/s", 10), ("ratio", 7), ("second", 8), ("peak MB", 9)
     yield f"{'log':<18}{'MB':>6}" + "".join(f"{name:>{width}}" for name, width in heads)
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder:
             path = write_log(Path(folder), kind, megabytes)
+            os.environ["SALTUS_CACHE"] = str(Path(folder, "cache"))
+            time.sleep(SETTLED_SECONDS)  # a log that has just been written is never looked up
             size = path.stat().st_size / 2**20
-            works = (parse_lines, read_columns, hash_file)
-            sha256(path)  # taken once while the file stays as it is, and timed apart
+            works = (parse_lines, first_reading, read_columns)
             times = [[seconds(work, path) for work in works] for _ in range(runs)]
-            yardstick, ours, hashed = (min(column) for column in zip(*times, strict=True))
-            ratios = f"{yardstick / ours:>7.2f}{yardstick / (ours + hashed):>11.2f}"
-            rates = f"{size / yardstick:>14.0f}{size / ours:>10.0f}"
+            yardstick, first, second = (min(column) for column in zip(*times, strict=True))
+            ratios = f"{yardstick / first:>7.2f}{first / second:>8.1f}"
+            rates = f"{size / yardstick:>14.0f}{size / first:>10.0f}"
+            clear()
             yield f"{kind:<18}{size:>6.0f}{rates}{ratios}{peak_megabytes(path):>9.0f}"
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from reading import read_tables
 from saltus.errors import SaltusError
-from saltus.readers.reader import READERS, Head
+from saltus.readers.reader import Head, recognise
 from shared import SHARED
 from test_readers_hostile import FILES
 
@@ -72,10 +72,10 @@ def real_seeds() -> Iterator[tuple[str, Path, bytes]]:
             raw = path.read_bytes()
             text = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
             head = Head(path, text[: 64 << 10])
-            found = next((entry.name for entry in READERS if entry.sniff(head)), None)
+            found = recognise(head)
             if found:
                 whole = raw[:2] == b"PK" or text[:1] in b"{["
-                yield found, path, text if whole and len(text) <= 20 * LARGEST else small(text)
+                yield found.name, path, text if whole and len(text) <= 20 * LARGEST else small(text)
 
 
 def seeds() -> dict[str, list[tuple[str, bytes]]]:

@@ -14,7 +14,7 @@ import pytest
 
 from reading import read_tables
 from saltus.errors import SaltusError
-from saltus.readers.reader import READERS, Head
+from saltus.readers.reader import READERS, Head, recognise
 from shared import SHARED, needs_shared
 
 DATA = SHARED / "data"
@@ -116,7 +116,9 @@ def test_every_reader_is_tried_here_or_in_its_own_tests() -> None:
 def test_the_good_file_is_read_by_its_reader(tmp_path: Path, name: str) -> None:
     path = place(tmp_path, name, FILES[name][1])
     head = Head(path, path.read_bytes())
-    assert next(entry.name for entry in READERS if entry.sniff(head)) == name
+    reader = recognise(head)
+    assert reader is not None
+    assert reader.name == name
     found = outcome(path)
     assert isinstance(found, list), found
 

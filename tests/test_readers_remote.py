@@ -13,7 +13,7 @@ import pytest
 
 from reading import read_tables
 from saltus.errors import ReadError, SaltusError
-from saltus.readers import remote
+from saltus.readers import cache, remote
 
 pytest.importorskip("fsspec", reason="the extra saltus[remote] is not installed")
 pytest.importorskip("aiohttp", reason="the extra saltus[remote] is not installed")
@@ -76,7 +76,7 @@ def test_the_oldest_files_go_when_the_folder_is_full(
     address, folder = server
     for name in "abc":
         (folder / f"{name}.jsonl").write_text((json.dumps(ROW) + "\n") * 10)
-    monkeypatch.setattr(remote, "KEPT_BYTES", 2 * (folder / "a.jsonl").stat().st_size)
+    monkeypatch.setattr(cache, "KEPT_BYTES", 2 * (folder / "a.jsonl").stat().st_size)
     places = [remote.fetch(f"{address}/{name}.jsonl") for name in "abc"]
     assert [place.exists() for place in places] == [False, True, True]
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from saltus import __version__
-from saltus.cli import convert, experiments, metrics, models, studies, train, verbs
+from saltus.cli import cache, convert, experiments, metrics, models, studies, train, verbs
 from saltus.cli.common import CLEAN, ERROR
 from saltus.errors import SaltusError
 
@@ -43,6 +43,7 @@ for command in (
     *verbs.COMMANDS,
     *convert.COMMANDS,
     *models.COMMANDS,
+    *cache.COMMANDS,
     *studies.COMMANDS,
     *metrics.COMMANDS,
     *train.COMMANDS,

@@ -79,6 +79,13 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
             "--filter", "filtered", metavar="NAME", help="Filter of lm-evaluation-harness to take."
         ),
         click.option("--keep-going", is_flag=True, help="List bad lines instead of stopping."),
+        click.option(
+            "--no-cache",
+            "cached",
+            flag_value=False,
+            default=True,
+            help="Read large files anew and keep nothing (see saltus cache).",
+        ),
     ]
     for option in reversed(options):
         command = option(command)

@@ -48,6 +48,7 @@ def read(
     filtered: str | None = None,
     keep_going: bool = False,
     require_facts: bool = True,
+    cached: bool = True,
     command: str = "",
     progress: Progress = silent,
 ) -> bool:
@@ -63,6 +64,7 @@ def read(
         filtered: the harness's filter whose answers are taken.
         keep_going: list bad lines as findings instead of stopping at the first.
         require_facts: refuse models whose family and size nobody states.
+        cached: keep what is read of large files for the next time, and take what was kept.
         command: recorded in the manifest.
         progress: called with the verb and the share that is done.
 
@@ -81,6 +83,7 @@ def read(
         filtered=filtered,
         keep_going=keep_going,
         require_facts=require_facts,
+        cached=cached,
     )
     with job_on(out, progress, new=True, command=command) as job:
         return stages.read(job, source)
@@ -241,6 +244,7 @@ def audit(
     extract: str | None = None,
     failed_as: FailedAs = "missing",
     keep_going: bool = False,
+    cached: bool = True,
     seed: int = 0,
     resamples: int = RESAMPLES,
     pool_noise: bool = False,
@@ -263,6 +267,7 @@ def audit(
         extract: extractor that finds the answer in a reply; None takes the reply.
         failed_as: "missing" or "wrong": what a reply without an answer counts as.
         keep_going: list bad lines as findings instead of stopping at the first.
+        cached: keep what is read of large files for the next time, and take what was kept.
         seed: of every resampling step.
         resamples: bootstrap draws per test.
         pool_noise: measure the model noise over all tasks of a family (docs/experiments.md).
@@ -285,6 +290,7 @@ def audit(
         task=task,
         filtered=filtered,
         keep_going=keep_going,
+        cached=cached,
     )
     with TemporaryDirectory() as scratch:
         folder = Path(out) if out is not None else Path(scratch) / "audit"

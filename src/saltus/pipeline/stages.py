@@ -64,6 +64,7 @@ class Source:
         filtered: the harness's filter whose answers are taken.
         keep_going: list bad lines as findings instead of stopping at the first.
         require_facts: refuse models whose family and size nobody states.
+        cached: keep what is read of large files for the next time, and take what was kept.
     """
 
     paths: tuple[str, ...]
@@ -74,14 +75,17 @@ class Source:
     filtered: str | None = None
     keep_going: bool = False
     require_facts: bool = True
+    cached: bool = True
 
 
 def read(job: Job, source: Source) -> bool:
     """Files to `models`, `responses`, `reported` and `findings`."""
+    from saltus.readers.cache import digest
     from saltus.readers.files import sha256
     from saltus.readers.read import find
     from saltus.readers.read import read as read_paths
 
+    digest_of = digest if source.cached else sha256
     options = {
         "columns": dict(source.columns),
         "task": source.task,
@@ -89,7 +93,7 @@ def read(job: Job, source: Source) -> bool:
         "keep_going": source.keep_going,
         "require_facts": source.require_facts,
         "inputs": [
-            [str(found.path), found.model, sha256(found.path)] for found in find(source.paths)
+            [str(found.path), found.model, digest_of(found.path)] for found in find(source.paths)
         ],
         "models": [str(source.models), store.sha256(source.models)] if source.models else None,
         "loss": _loss_digest(source.loss),
@@ -105,6 +109,7 @@ def read(job: Job, source: Source) -> bool:
             filtered=source.filtered,
             keep_going=source.keep_going,
             require_facts=source.require_facts,
+            cached=source.cached,
             sink=writer.write,
         )
         if summary.filters:

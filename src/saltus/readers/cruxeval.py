@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from saltus.errors import ReadError
-from saltus.readers.files import decode, document
+from saltus.readers.files import decode, document, is_there
 from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding, reader
 from saltus.readers.records import Row, Rows, content_hash, line_records, model_row, number
 
@@ -75,7 +75,7 @@ def _run(path: Path, options: Options) -> Run:
 
 def _programs(path: Path) -> dict[str, Program]:
     beside = path.with_name("cruxeval.jsonl")
-    if not beside.is_file():
+    if not is_there(beside):
         return {}
     records = line_records(beside, _PROGRAM, Options(), Faults(beside, False))
     return {record.id: record for _, _, record in records}
@@ -126,7 +126,7 @@ def cruxeval_scored(path: Path, options: Options) -> Iterator[Batch]:
     """
     scored: Scored = decode(_SCORED, document(path), path)
     rows, run = Rows(), _run(path, options)
-    if not path.with_name(path.name.replace("sample_scored", "generations", 1)).is_file():
+    if not is_there(path.with_name(path.name.replace("sample_scored", "generations", 1))):
         yield from _generations(run, rows, scored.raw_generations, path)
     for item, marks in scored.raw_scored_generations.items():
         place = _place(run, rows, item, path)

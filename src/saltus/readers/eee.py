@@ -24,7 +24,7 @@ from saltus.readers.eee_parts import (
     run_of,
 )
 from saltus.readers.eee_rows import Rows, real
-from saltus.readers.files import byte_lines, document
+from saltus.readers.files import byte_lines, document, is_there
 from saltus.readers.frames import DataType, frame_of
 from saltus.readers.mend import decode
 from saltus.readers.reader import (
@@ -68,7 +68,7 @@ def eee_results(path: Path, options: Options) -> Iterator[Batch]:
     """
     found = decode(DOCUMENT, document(path), path)
     run = run_of(found, options)
-    with_instances = path.with_name(path.name.removesuffix(AGGREGATE) + SAMPLES).is_file()
+    with_instances = is_there(path.with_name(path.name.removesuffix(AGGREGATE) + SAMPLES))
     rows = [
         {**row, "model": run.label, "source": f"{path.name}:{number}"}
         for number, result in enumerate(found.evaluation_results, 1)
@@ -109,7 +109,7 @@ def eee_samples(path: Path, options: Options) -> Iterator[Batch]:
         ReadError: a line that is not JSON or lacks a field.
     """
     beside = path.with_name(path.name.removesuffix(SAMPLES) + AGGREGATE)
-    about = decode(DOCUMENT, document(beside), beside) if beside.is_file() else None
+    about = decode(DOCUMENT, document(beside), beside) if is_there(beside) else None
     sidecar, notes = eee_sidecar.find(path)
     rows = Rows(path, options, about, with_answers=sidecar is None)
     faults, size = Faults(path, options.keep_going), 0

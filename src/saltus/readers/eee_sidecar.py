@@ -13,7 +13,7 @@ import polars as pl
 
 from saltus.errors import ReadError, TableError
 from saltus.readers.eee_parts import DOCUMENT, run_of
-from saltus.readers.files import document, sha256
+from saltus.readers.files import document, is_there, sha256
 from saltus.readers.mend import decode
 from saltus.readers.reader import (
     BATCH_ROWS,
@@ -45,7 +45,7 @@ def _checksum(path: Path) -> str | None:
 def find(samples: Path) -> tuple[Path | None, tuple[Finding, ...]]:
     """The sidecar of an instance file, where there is one that belongs to it."""
     beside = samples.with_name(samples.name.removesuffix(SAMPLES) + SIDECAR)
-    if not beside.is_file():
+    if not is_there(beside):
         return None, ()
     if _checksum(beside) == sha256(samples):
         return beside, ()
@@ -88,11 +88,11 @@ def eee_answers(path: Path, options: Options) -> Iterator[Batch]:
         ReadError: the instances that it belongs to are not there, or nothing names the model.
     """
     stem = path.name.removesuffix(SIDECAR)
-    if path.with_name(stem + SAMPLES).is_file():
+    if is_there(path.with_name(stem + SAMPLES)):
         yield Batch()
         return
     beside = path.with_name(f"{stem}.json")
-    if _checksum(path) != NO_SAMPLES or not beside.is_file():
+    if _checksum(path) != NO_SAMPLES or not is_there(beside):
         raise ReadError(f"belongs to {stem}{SAMPLES}, which does not lie beside it", path)
     run = run_of(decode(DOCUMENT, document(beside), beside), options)
     for frame in frames(path, run.label):

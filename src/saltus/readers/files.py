@@ -12,6 +12,7 @@ import json
 import math
 import re
 import stat
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,9 +30,10 @@ from saltus.readers.twins import Scan, refuse_twins, scan_lines
 HEAD_BYTES = 64 << 10
 FIRST_LINE_BYTES = 1 << 20
 LINE_BYTES = 64 << 20
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 512 << 10
 DOCUMENT_BYTES = 256 << 20
 DECOMPRESSED_BYTES = 20_000_000_000
+SETTLED_SECONDS = 2.0
 
 Value = TypeVar("Value")
 FAULTS = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -51,6 +53,31 @@ def _faults_named(path: Path) -> Iterator[None]:
         raise ReadError(f"cannot be read ({fault.strerror or fault})", path) from None
 
 
+_watchers: list[set[Path]] = []
+
+
+@contextmanager
+def watched() -> Iterator[set[Path]]:
+    """The files that are opened, or looked for, while the block runs."""
+    seen = set[Path]()
+    _watchers.append(seen)
+    try:
+        yield seen
+    finally:
+        _watchers[:] = [other for other in _watchers if other is not seen]
+
+
+def _seen(path: Path) -> None:
+    for watcher in _watchers:
+        watcher.add(path.absolute())
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file lies beside the one that is read."""
+    _seen(path)
+    return path.is_file()
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """The file as it lies on the disk and its decompressed stream.
@@ -60,6 +87,7 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     Raises:
         ReadError: not a regular file (a folder, a pipe, a device), empty, or not readable.
     """
+    _seen(path)
     with _faults_named(path):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -219,14 +247,30 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
+def mark_of(path: Path) -> str | None:
+    """What changes with the file: inode, size and times; None while it is too new to rely on that.
+
+    A file that was changed within the last ticks of the file system's clock might change again
+    without another time.
+    """
+    known = path.stat()
+    if max(known.st_mtime, known.st_ctime) > time.time() - SETTLED_SECONDS:
+        return None
+    return f"{known.st_ino} {known.st_size} {known.st_mtime_ns} {known.st_ctime_ns}"
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of the file as it lies on the disk, taken once while the file stays as it is."""
-    known = path.stat()
-    return _digest(path, known.st_mtime_ns, known.st_size, known.st_ino)
+    mark = mark_of(path)
+    return _digest(path) if mark is None else _remembered(path, mark)
 
 
 @lru_cache(maxsize=4096)
-def _digest(path: Path, *_stat: int) -> str:
+def _remembered(path: Path, mark: str) -> str:
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as raw:
         return hashlib.file_digest(raw, "sha256").hexdigest()
 

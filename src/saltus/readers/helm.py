@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from saltus.errors import ReadError
-from saltus.readers.files import document
+from saltus.readers.files import document, is_there
 from saltus.readers.frames import DataType, frame_of
 from saltus.readers.helm_answers import LANGUAGE_MODELING, Key, Row, answers, main_split
 from saltus.readers.helm_parts import (
@@ -92,7 +92,7 @@ def run_of(path: Path, options: Options, adapter: Adapter | None) -> tuple[Run, 
         ReadError: nothing says what was run.
     """
     beside, name = path.with_name(RUN), ""
-    if beside.is_file():
+    if is_there(beside):
         spec = decode(RUN_SPEC, document(beside), beside)
         name, adapter = spec.name, spec.adapter_spec
     if adapter is None:
@@ -248,7 +248,7 @@ def helm_description(path: Path, options: Options) -> Iterator[Batch]:
     Raises:
         ReadError: nothing that it describes is there.
     """
-    if not any(path.with_name(name).is_file() for name in DATA_FILES):
+    if not any(is_there(path.with_name(name)) for name in DATA_FILES):
         what = f"describes a run of HELM, but none of {', '.join(DATA_FILES)} lies beside it"
         raise ReadError(what, path)
     yield Batch()

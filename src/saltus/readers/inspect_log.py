@@ -14,7 +14,7 @@ import polars as pl
 
 from saltus.errors import ReadError
 from saltus.readers.archive import MAGIC, Archive, open_archive, place
-from saltus.readers.files import DOCUMENT_BYTES, document
+from saltus.readers.files import DOCUMENT_BYTES, document, is_there
 from saltus.readers.inspect_parts import LOG, REDUCTIONS, SAMPLE, SUMMARIES, Log, Reduction
 from saltus.readers.inspect_rows import Rows
 from saltus.readers.inspect_scores import aggregates
@@ -120,7 +120,7 @@ def merged_log(path: Path) -> Path | None:
     if companion.suffix != ".shards":
         return None
     merged = companion.with_suffix(".eval")
-    if not merged.is_file():
+    if not is_there(merged):
         return None
     with open_archive(merged) as archive:
         shards = _header(archive).eval.shards

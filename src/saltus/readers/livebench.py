@@ -12,6 +12,7 @@ import msgspec
 
 from saltus.errors import ReadError
 from saltus.readers.facts import label
+from saltus.readers.files import is_there
 from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding, reader
 from saltus.readers.records import Rows, content_hash, line_records, model_row, number, texts
 
@@ -119,7 +120,7 @@ def livebench_answers(path: Path, options: Options) -> Iterator[Batch]:
         ReadError: a line that is no answer, or a file whose folder names no task.
     """
     beside = path.absolute().parent.parent / "question.jsonl"
-    questions = _questions(beside, beside.stat().st_mtime) if beside.is_file() else {}
+    questions = _questions(beside, beside.stat().st_mtime) if is_there(beside) else {}
     task = _task_of(path, questions, options)
     faults, rows, failed = Faults(path, options.keep_going), Rows(), 0
     for line, size, answer in line_records(path, _ANSWER, options, faults):

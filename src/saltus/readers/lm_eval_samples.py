@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from saltus.errors import ReadError
 from saltus.readers.facts import find_model
-from saltus.readers.files import FAULTS, Block, collection_paused, line_blocks
+from saltus.readers.files import FAULTS, Block, collection_paused, is_there, line_blocks
 from saltus.readers.frames import DataType, list_series
 from saltus.readers.lm_eval import Run, metric_name, read_run
 from saltus.readers.lm_eval_blocks import Answers, answers_of_lines, scores_of_lines
@@ -62,7 +62,7 @@ def run_of(path: Path, options: Options) -> tuple[Run, str]:
     task = named.group("task") if named else path.name.removeprefix("samples_").partition(".")[0]
     task = options.task or task
     beside = path.with_name(f"results_{named.group('date')}.json") if named else None
-    if beside is not None and beside.is_file():
+    if beside is not None and is_there(beside):
         return read_run(beside, options.model)[0], task
     folder = path.absolute().parent.name
     name = options.model or (folder if "__" in folder or find_model(folder) else None)

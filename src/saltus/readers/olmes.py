@@ -11,7 +11,7 @@ import msgspec
 
 from saltus.errors import ReadError
 from saltus.readers.facts import find_model
-from saltus.readers.files import decode, document
+from saltus.readers.files import decode, document, is_there
 from saltus.readers.reader import Batch, Faults, Head, Options, reader
 from saltus.readers.records import Row, Rows, line_records, model_row, number, texts
 
@@ -116,7 +116,7 @@ def olmes_predictions(path: Path, options: Options) -> Iterator[Batch]:
         ReadError: a line that is no prediction, or nothing names the model.
     """
     beside = path.with_name(path.name.replace("-predictions.jsonl", "-metrics.json"))
-    metrics = decode(_METRICS, document(beside), beside) if beside.is_file() else None
+    metrics = decode(_METRICS, document(beside), beside) if is_there(beside) else None
     model = _model(path, options, metrics)
     task = _task(path, options, metrics.task_name if metrics else None)
     faults, rows = Faults(path, options.keep_going), Rows()

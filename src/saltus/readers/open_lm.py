@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from saltus.errors import ReadError
-from saltus.readers.files import decode, document
+from saltus.readers.files import decode, document, is_there
 from saltus.readers.reader import Batch, Finding, Head, Options, finding, reader
 from saltus.readers.records import Row, Rows, model_row, number
 
@@ -121,7 +121,7 @@ def open_lm_evals(path: Path, options: Options) -> Iterator[Batch]:
         raise ReadError("the file's name holds no run; say NAME=PATH", path)
     beside = path.absolute().parent.parent / "models" / f"{run}.json"
     losses: list[str] = []
-    if beside.is_file():
+    if is_there(beside):
         _, facts, losses = _facts(beside, wanted)
     rows = Rows()
     place = {"model": rows.add(model_row(name, **facts), 0), "source": path.name}

@@ -101,7 +101,9 @@ def refusal(head: Head) -> str:
 
 
 @reader(
-    sniff=sniff, source="CSV, JSON lines or Parquet with the columns of the plain-table contract"
+    sniff=sniff,
+    source="CSV, JSON lines or Parquet with the columns of the plain-table contract",
+    general=True,
 )
 def plain(path: Path, options: Options) -> Iterator[Batch]:
     """Plain tables of answers, scores or aggregates, long or wide.

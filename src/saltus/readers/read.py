@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from saltus.errors import ReadError, SaltusError
+from saltus.readers.cache import digest
+from saltus.readers.cached import cached as from_cache
 from saltus.readers.files import head_bytes, sha256
 from saltus.readers.gather import Gathered, Sink
 from saltus.readers.models import UserModels, read_losses, read_models
 from saltus.readers.plain import refusal
-from saltus.readers.reader import READERS, Head, Options, Reader, finding
+from saltus.readers.reader import READERS, Head, Options, Reader, finding, recognise
 from saltus.readers.remote import fetch, is_address
 from saltus.readers.roles import check_mapping
 
@@ -124,6 +126,7 @@ def read(
     filtered: str | None = None,
     keep_going: bool = False,
     require_facts: bool = True,
+    cached: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> ReadSummary:
     """Read logs and give their rows to the sink, table by table and batch by batch.
@@ -139,6 +142,7 @@ def read(
         filtered: the harness's filter whose answers are taken.
         keep_going: count and list bad lines and bad files instead of stopping.
         require_facts: refuse models without a family, where the reader asks for facts.
+        cached: keep what is read of large files for the next time, and take what was kept.
         advance: called with numbers of bytes as they are read.
 
     Raises:
@@ -155,7 +159,7 @@ def read(
     inputs, skipped = [], []
     for file in files:
         try:
-            done = _read_file(file, options, gathered)
+            done = _read_file(file, options, gathered, cached)
         except ReadError as fault:
             if not keep_going or file.listed:
                 raise
@@ -182,7 +186,7 @@ def _nothing(paths: Sequence[str], skipped: Sequence[str]) -> str:
     )
 
 
-def _read_file(file: Found, options: Options, gathered: Gathered) -> Input | None:
+def _read_file(file: Found, options: Options, gathered: Gathered, cached: bool) -> Input | None:
     """Read one file; None where it lies in a folder and no reader recognises it."""
     options = replace(options, model=file.model)
     reader = _recognise(file, options)
@@ -197,12 +201,15 @@ def _read_file(file: Found, options: Options, gathered: Gathered) -> Input | Non
 
     rows = 0
     try:
-        for batch in reader.read(file.path, replace(options, advance=advance)):
+        told_of = replace(options, advance=advance)
+        read_file = from_cache(file.path, reader, told_of) if cached else None
+        for batch in read_file or reader.read(file.path, told_of):
             rows += gathered.take(batch, reader, file.path)
     except OverflowError:  # 64 bits hold every count and step that a log can mean
         raise ReadError("holds a whole number that is too large", file.path) from None
     options.advance(size - told)
-    return Input(str(file.path), sha256(file.path), reader.name, size, rows)
+    whole = digest(file.path) if cached else sha256(file.path)
+    return Input(str(file.path), whole, reader.name, size, rows)
 
 
 def _recognise(file: Found, options: Options) -> Reader | None:
@@ -212,7 +219,7 @@ def _recognise(file: Found, options: Options) -> Reader | None:
         if file.listed:
             raise
         return None
-    found = next((reader for reader in READERS if reader.sniff(head)), None)
+    found = recognise(head)
     if found is None and file.listed:
         raise ReadError(refusal(head), file.path)
     return found

@@ -168,6 +168,7 @@ class Reader:
         source: who writes such files, or where the format is described.
         needs_model_facts: whether a model without family is an error; not so for tables of
             answers that are only scored.
+        general: whether it reads any file with the right columns, and so is asked last.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Reader:
     read: ReadFunction
     source: str
     needs_model_facts: bool = True
+    general: bool = False
 
 
 READERS: Registry[Reader] = Registry(
@@ -202,17 +204,27 @@ READERS: Registry[Reader] = Registry(
         "saltus.readers.plain",
     ),
 )
-"""All readers; the first whose `sniff` agrees reads the file."""
+"""All readers; the first whose `sniff` agrees reads the file, general ones come last."""
+
+
+def recognise(head: Head) -> Reader | None:
+    """The reader of a file with such a beginning."""
+    ordered = sorted(READERS, key=lambda entry: entry.general)
+    return next((entry for entry in ordered if entry.sniff(head)), None)
 
 
 def reader(
-    *, sniff: Callable[[Head], bool], source: str, needs_model_facts: bool = True
+    *,
+    sniff: Callable[[Head], bool],
+    source: str,
+    needs_model_facts: bool = True,
+    general: bool = False,
 ) -> Callable[[ReadFunction], ReadFunction]:
     """Register the function below as a reader of the same name."""
 
     def register(read: ReadFunction) -> ReadFunction:
         name = getattr(read, "__name__", "reader")
-        READERS.add(Reader(name, sniff, read, source, needs_model_facts))
+        READERS.add(Reader(name, sniff, read, source, needs_model_facts, general))
         return read
 
     return register

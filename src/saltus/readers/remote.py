@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import tempfile
 from functools import lru_cache
 from importlib import import_module
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from saltus.errors import ReadError, SaltusError
+from saltus.readers.cache import DRAFT, REMOTE, cache_folder, evict
 
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "hf", "memory")
 """Addresses that are fetched; others, such as shell-like chains of fsspec, are refused."""
 FETCHED_BYTES = 4 << 30
-KEPT_BYTES = 10 << 30
 CHUNK = 1 << 20
 SECONDS = 60
 
@@ -29,17 +28,6 @@ SECONDS = 60
 def is_address(argument: str) -> bool:
     """Whether an argument is an address and not a path."""
     return bool(ADDRESS.match(argument))
-
-
-def cache_folder() -> Path:
-    """Where fetched files are kept: the platform's cache folder, or `SALTUS_CACHE`."""
-    if named := os.environ.get("SALTUS_CACHE"):
-        return Path(named)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "saltus"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "saltus" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saltus"
 
 
 @lru_cache(maxsize=1024)
@@ -55,17 +43,17 @@ def fetch(address: str) -> Path:
         raise SaltusError(f"{address}: only {', '.join(SCHEMES)} addresses are read")
     name = address.partition("?")[0].rstrip("/").rpartition("/")[2] or "log"
     digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    folder = cache_folder() / "remote" / digest
+    folder = cache_folder() / REMOTE / digest
     place = folder / re.sub(r"[^\w.=+@-]", "_", name)
     folder.mkdir(parents=True, exist_ok=True)
     _download(address, place)
-    _evict(folder.parent, place)
+    evict(cache_folder(), place)
     return place
 
 
 def _download(address: str, place: Path) -> None:
     fsspec = _fsspec()
-    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=".draft-")
+    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=DRAFT)
     try:
         with os.fdopen(handle, "wb") as target, _opened(fsspec, address) as source:
             total = 0
@@ -102,14 +90,3 @@ def _fsspec() -> Any:
         raise SaltusError(
             "addresses need the extra: pip install 'saltus[remote]' (and s3fs or gcsfs for buckets)"
         ) from None
-
-
-def _evict(folder: Path, newest: Path) -> None:
-    """Drop the files that were fetched longest ago, above 10 GB in all."""
-    files = sorted((f for f in folder.glob("*/*") if f != newest), key=lambda f: f.stat().st_mtime)
-    total = sum(file.stat().st_size for file in (*files, newest))
-    for file in files:
-        if total <= KEPT_BYTES:
-            return
-        total -= file.stat().st_size
-        file.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from saltus.errors import SaltusError, UnknownNameError
 
@@ -86,6 +87,7 @@ def check_mapping(columns: Mapping[str, str]) -> None:
             raise UnknownNameError("column role", role, SYNONYMS)
 
 
+@lru_cache(maxsize=4096)
 def plain(header: str) -> str:
     """A header in lower case, without unit in brackets and marks: `#Params (B)` is `params`."""
     return re.sub(r"[^0-9a-z]+", "_", _BRACKET.sub("", header.strip().lower())).strip("_")

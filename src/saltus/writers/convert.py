@@ -55,6 +55,7 @@ def convert(
     task: str | None = None,
     filtered: str | None = None,
     keep_going: bool = False,
+    cached: bool = True,
     advance: Callable[[int], None] | None = None,
 ) -> Conversion:
     """Read logs and write them in another format; the folder appears whole or not at all.
@@ -70,6 +71,7 @@ def convert(
         task: name of the task, where a file does not say.
         filtered: the harness's filter whose answers are taken; None takes them all.
         keep_going: list bad lines as findings instead of stopping at the first.
+        cached: keep what is read of large files for the next time, and take what was kept.
         advance: called with numbers of bytes as they are read.
 
     Raises:
@@ -85,7 +87,8 @@ def convert(
         writer = store.TableWriter(Path(scratch))
         summary = read(
             paths, sink=writer.write, columns=columns, models=models, loss=loss, task=task,
-            filtered=filtered, keep_going=keep_going, require_facts=False, advance=advance,
+            filtered=filtered, keep_going=keep_going, require_facts=False, cached=cached,
+            advance=advance,
         )  # fmt: skip
         writer.close(Models, Responses, Reported, Findings)
         tables = Read(Path(scratch), _library(summary), seconds)
