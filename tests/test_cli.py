@@ -104,6 +104,18 @@ def test_every_verb_runs_alone_on_the_folder(tmp_path: Path) -> None:
         assert one.equals(other), name
 
 
+def test_a_folder_that_was_read_is_audited_where_it_is(tmp_path: Path) -> None:
+    out, whole = tmp_path / "read", tmp_path / "whole"
+    run("read", answers_table(tmp_path), "--out", out)
+    assert run("audit", out, *FAST).exit_code == 0
+    run("audit", tmp_path / "answers.jsonl", "--out", whole, *FAST)
+    one, other = (pl.read_parquet(folder / "verdicts.parquet") for folder in (out, whole))
+    assert one.equals(other)
+    assert (out / "report.html").is_file()
+    assert "leave out --out" in run("audit", out, "--out", tmp_path / "third").output
+    assert "was read before; --columns" in run("audit", out, "--task", "sums").output
+
+
 def test_json_is_one_object_per_row(audited: Path) -> None:
     lines = run("judge", audited, "--json", *FAST).stdout.splitlines()
     rows = [json.loads(line) for line in lines]

@@ -284,11 +284,13 @@ def audit(
     \b
         saltus audit logs/*/samples_*.jsonl --out report/
         saltus audit scores.csv --models sizes.csv --columns model=Model --out report/
+        saltus audit trained/                  a folder of `saltus train` or `saltus run`
     """
-    from saltus import pipeline
+    from saltus import pipeline, store
 
     logs = named_logs(logs, example)
-    folder = out_folder(out, logs)
+    there = len(logs) == 1 and out is None and store.is_audit(Path(logs[0]))
+    folder = Path(logs[0]) if there else out_folder(out, logs)
     with progress_bars() as progress:
         result = pipeline.audit(
             logs,

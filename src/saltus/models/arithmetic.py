@@ -30,25 +30,36 @@ def _family(name: str, task: str, summary: str, presets: dict[str, Preset]) -> N
     family(name, task=task, loss_name=LOSS, presets=presets, source=SOURCE, summary=summary)(build)
 
 
-WIDTHS = (4, 6, 8, 12, 16, 24, 32, 64)
-_PAPER = Preset(
-    sizes=WIDTHS, seeds=5, steps=2500, batch=256, items=600, checkpoints=10,
-    learning_rate=3e-3, weight_decay=1.0,
+_PRODUCTS = Preset(
+    sizes=(4, 8, 12, 16, 24, 40, 64), seeds=5, steps=2500, batch=128, items=500, checkpoints=10,
+    learning_rate=1e-2, weight_decay=0.4,
 )  # fmt: skip
-_SMOKE = replace(
-    _PAPER, sizes=(4, 8, 16, 32), seeds=3, steps=200, batch=64, items=300, checkpoints=4,
-    learning_rate=8e-3,
+_SUMS = Preset(
+    sizes=(4, 6, 8, 12, 16, 24, 32), seeds=5, steps=2500, batch=64, items=500, checkpoints=10,
+    learning_rate=5e-3, weight_decay=0.01,
 )  # fmt: skip
-PRESETS = {
-    "smoke": _SMOKE,
-    "paper": _PAPER,
-    "full": replace(_PAPER, sizes=(*WIDTHS, 128), steps=10_000),
-}
+
+
+def _presets(paper: Preset, largest: tuple[int, ...]) -> dict[str, Preset]:
+    """The paper's preset, a quick one, and one that takes a night."""
+    smoke = replace(paper, sizes=(4, 8, 16, 32), seeds=3, steps=200, batch=64, checkpoints=4)
+    sizes = (*paper.sizes, *largest)
+    return {
+        "smoke": replace(smoke, items=300, learning_rate=8e-3),
+        "paper": paper,
+        "full": replace(paper, sizes=sizes, steps=4 * paper.steps, batch=256),
+    }
+
 
 _family(
     "multiplication",
     "multiplication_2_reversed",
     "products of two 2-digit numbers, least significant digit first",
-    PRESETS,
+    _presets(_PRODUCTS, (96, 128)),
 )
-_family("addition", "addition_4_padded", "sums of two 4-digit numbers, padded with zeros", PRESETS)
+_family(
+    "addition",
+    "addition_4_padded",
+    "sums of two 4-digit numbers, padded with zeros",
+    _presets(_SUMS, (48, 64)),
+)

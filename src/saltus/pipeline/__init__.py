@@ -256,7 +256,8 @@ def audit(
     """Read logs, judge every family and task, and write a report.
 
     Args:
-        paths: files, folders, globs, or NAME=PATH to name a run.
+        paths: files, folders, globs, or NAME=PATH to name a run; or one audit folder whose
+            tables are there already (read, trained or asked for), which is judged where it is.
         out: audit folder; None keeps the tables in memory and writes no page.
         columns: role to column name, for plain tables.
         models: table of model facts that overrides our own.
@@ -292,11 +293,14 @@ def audit(
         keep_going=keep_going,
         cached=cached,
     )
+    there = stages.read_before(source, out)
     with TemporaryDirectory() as scratch:
+        out = there or out
         folder = Path(out) if out is not None else Path(scratch) / "audit"
         with job_on(folder, progress, new=True, seed=seed, command=command) as job:
-            job.manifest["notes"] = list(notes)
-            stages.read(job, source)
+            if not there:
+                job.manifest["notes"] = list(notes)
+                stages.read(job, source)
             metric = stages.resolved(metric)
             stages.score(job, stages.with_default(job, metric), Extract(extract, failed_as))
             stages.estimate(job)

@@ -78,6 +78,27 @@ class Source:
     cached: bool = True
 
 
+def read_before(source: Source, out: Path | str | None) -> Path | None:
+    """The audit folder that is named instead of logs, to be judged where it is; None: logs are.
+
+    Raises:
+        SaltusError: it is to be judged elsewhere, or with options that only logs have.
+    """
+    place = Path(source.paths[0]) if len(source.paths) == 1 else None
+    if place is None or not store.is_audit(place):
+        return None
+    if out is not None and Path(out).resolve() != place.resolve():
+        raise SaltusError(
+            f"{place} is an audit folder, which is judged where it is; leave out --out"
+        )
+    if source != Source(source.paths, {}):
+        raise SaltusError(
+            f"{place} was read before; --columns, --models, --loss, --task, --filter and "
+            "--keep-going belong to `saltus read`"
+        )
+    return place
+
+
 def read(job: Job, source: Source) -> bool:
     """Files to `models`, `responses`, `reported` and `findings`."""
     from saltus.readers.cache import digest
