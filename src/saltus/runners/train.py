@@ -77,13 +77,13 @@ def train(
 
 
 def _runs(family: str, preset: Preset) -> list[Run]:
-    """All runs, the largest first, so that no core is left with a long one at the end."""
+    """All runs, seed by seed, so that what is done is a whole family; the largest run first."""
     from saltus.runners.training_run import Run
 
     return [
         Run(family, preset, size, seed)
-        for size in reversed(preset.sizes)
         for seed in range(preset.seeds)
+        for size in reversed(preset.sizes)
     ]
 
 
