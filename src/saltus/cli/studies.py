@@ -112,9 +112,12 @@ def plan(
 
 @click.command()
 @FOLDER
+@click.option(
+    "--positions", is_flag=True, help="Accuracy against the probabilities of the target's tokens."
+)
 @SEED
 @JSON
-def lengths(folder: Path, seed: int, as_json: bool) -> None:
+def lengths(folder: Path, positions: bool, seed: int, as_json: bool) -> None:
     """Test how the scores of FOLDER depend on the length of the target.
 
     Accuracy above chance and as the token errors predict it (P2), its geometric decay (P3a) and
@@ -123,13 +126,18 @@ def lengths(folder: Path, seed: int, as_json: bool) -> None:
 
     \b
         saltus lengths audit/
+        saltus lengths audit/ --positions      accuracy against p^L and its better variants
     """
     import numpy as np
 
     from saltus import store
-    from saltus.tables import Scores
+    from saltus.tables import Responses, Scores
     from saltus.verdicts.length_table import length_laws
+    from saltus.verdicts.positions import position_laws
 
+    if positions:
+        show(position_laws(store.load(folder, Responses)), as_json)
+        return
     show(length_laws(store.load(folder, Scores), np.random.default_rng(seed)), as_json)
 
 
