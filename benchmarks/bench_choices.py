@@ -22,7 +22,7 @@ NAMES = (
     "brier_sum", "choice_log_loss", "multiple_choice_grade", "correct_choice_probability",
 )  # fmt: skip
 ECE = "expected_calibration_error"
-BINS = 10
+BINS = 15
 
 
 def items(count: int, rng: np.random.Generator) -> tuple[Ragged, np.ndarray]:
@@ -46,7 +46,7 @@ def loop(choices: Ragged, right: np.ndarray) -> dict[str, np.ndarray]:
         grade = (target in ties) / len(ties)
         scores[item] = np.sum((p - truth) ** 2), -np.log(p[target]), grade, p[target]
         confidence[item] = p.max()
-    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    place = np.searchsorted(np.arange(1, BINS) / BINS, confidence, side="right")
     gaps = [
         abs(confidence[place == b].mean() - scores[place == b, 2].mean()) * np.mean(place == b)
         for b in range(BINS)

@@ -1,12 +1,17 @@
 """Scoring text against the field's packages: pairs per CPU second in one run, equal numbers.
 
     pip install saltus[bench]
-    python benchmarks/bench_text.py [--rounds 3] [--only ROUGE] [--threads]
+    python benchmarks/bench_text.py [--rounds 3] [--only ROUGE] [--threads | --table]
 
 Paragraphs have about 180 words, one sentence a line, 5 % edits, and in three of ten two
 sentences swapped; shorts have 1 to 8 words. CPU time is that of the whole process; contenders
 take turns and the best round of each counts. A peer that is slow gets fewer pairs of the same
 kind. sacrebleu's tokens are forgotten before every round, or the second would measure a cache.
+
+Exact match gets what `map(eq)` gets: texts in memory, each answer's list of targets made before
+the clock starts (making a list for each answer costs the garbage collector ten times what the
+comparison takes). `--table` measures the road from a table of answers to a table of scores,
+against the same answers taken out of the table and compared in plain Python.
 """
 
 from __future__ import annotations
@@ -46,7 +51,7 @@ class Job(NamedTuple):
     data: str = "paragraphs"
     peer_pairs: int = 60
     our_pairs: int = 4000
-    equal: bool = True
+    in_lists: bool = False  # ours takes a list of targets for each answer
 
 
 def sentence(rng: random.Random) -> list[str]:
@@ -166,7 +171,11 @@ def bleu_ours(outputs: Texts, targets: Texts) -> Any:
 
 
 def chrf_ours(outputs: Texts, targets: Texts) -> Any:
-    return ngrams.chrf_scores(ngrams.chrf_orders(kernels.chrf(outputs, targets)))
+    return ngrams.chrf_scores(ngrams.chrf_counts(outputs, targets))
+
+
+def chrf_plus_ours(outputs: Texts, targets: Texts) -> Any:
+    return ngrams.chrf_scores(ngrams.chrf_counts(outputs, targets, words=True))
 
 
 def ter_ours(outputs: Texts, targets: Texts) -> Any:
@@ -184,8 +193,8 @@ def rate_ours(outputs: Texts, targets: Texts) -> Any:
     return counts[:, 2] / counts[:, 1]
 
 
-def exact_ours(outputs: Texts, targets: Texts) -> Any:
-    return METRICS["exact_match"].compute(outputs, [[t] for t in targets]).value
+def exact_ours(outputs: Texts, targets: Any) -> Any:
+    return METRICS["exact_match"].compute(outputs, targets).value
 
 
 FOUR: list[overlap.Kind] = ["1", "2", "L", "Lsum"]
@@ -205,10 +214,11 @@ def jobs() -> list[Job]:
         Job("word error rate / jiwer", jiwer_rate, rate_ours, 5, peer_pairs=800, our_pairs=8000),
         Job("BLEU", sacrebleu_peer("BLEU", effective_order=True), bleu_ours, 20, peer_pairs=200),
         Job("chrF", sacrebleu_peer("CHRF"), chrf_ours, 30, peer_pairs=100),
+        Job("chrF++", sacrebleu_peer("CHRF", word_order=2), chrf_plus_ours, 30, peer_pairs=100),
         Job("TER", sacrebleu_peer("TER"), ter_ours, 40, peer_pairs=4, our_pairs=200),
         Job("SQuAD EM + F1", squad_script, squad_ours, 10, peer_pairs=1000, our_pairs=8000),
         Job("exact match / map(eq)", lambda o, t: list(map(operator.eq, o, t)), exact_ours, 0.67,
-            "paragraphs", 20000, 20000),
+            "paragraphs", 20000, 20000, in_lists=True),
     ]  # fmt: skip
     many = {"peer_pairs": 2000, "our_pairs": 40000, "data": "shorts", "bar": 0.0}
     shorts = [job._replace(**many) for job in rows if "plain" not in job.name and job.name != "TER"]
@@ -221,20 +231,73 @@ def jobs() -> list[Job]:
 def measure(job: Job, rounds: int) -> tuple[float, float, float]:
     """Pairs per CPU second of the peer and of ours, and the largest difference."""
     outputs, targets = data(job.data, max(job.peer_pairs, job.our_pairs))
+    ours_targets: list[Any] = [[t] for t in targets] if job.in_lists else targets
+    sides = ((job.peer, job.peer_pairs, targets), (job.ours, job.our_pairs, ours_targets))
     best = [float("inf")] * 2
     for _ in range(rounds):
-        for side, (score, count) in enumerate(
-            ((job.peer, job.peer_pairs), (job.ours, job.our_pairs))
-        ):
-            some, goals = outputs[:count], targets[:count]
+        for side, (score, count, wanted) in enumerate(sides):
+            some, goals = outputs[:count], wanted[:count]
             start = time.process_time()
             score(some, goals)
             best[side] = min(best[side], (time.process_time() - start) / count)
     few = min(job.peer_pairs, job.our_pairs)
-    theirs, ours = (
-        np.asarray(s(outputs[:few], targets[:few]), float) for s in (job.peer, job.ours)
-    )
+    theirs, ours = (np.asarray(s(outputs[:few], t[:few]), float) for s, _, t in sides)
     return 1 / best[0], 1 / best[1], float(np.abs(ours - theirs).max())
+
+
+def plainly(answers: Any, metrics: Sequence[str]) -> list[bool]:
+    """Exact match as a few lines of Python would have it."""
+    wanted = [given[0] for given in answers["targets"].to_list()]
+    return list(map(operator.eq, answers["output"].to_list(), wanted))
+
+
+def table(rounds: int) -> None:
+    """From a table of answers: the whole of `score` against plain Python on the same columns."""
+    import polars as pl
+
+    from saltus.metrics.score import score
+    from saltus.tables import Responses, conform
+
+    for kind, count in (("shorts", 200_000), ("paragraphs", 20_000)):
+        outputs, targets = data(kind, count)
+        texts = pl.DataFrame({"output": outputs, "targets": [[t] for t in targets]})
+        keys = {"model": pl.lit("m"), "task": pl.lit("t"), "sample": pl.lit(0, pl.Int64)}
+        item = pl.int_range(count).cast(pl.String)
+        answers = conform(texts.with_columns(**keys, item=item), Responses)
+
+        best = [float("inf")] * 2
+        for _ in range(rounds):
+            for side, job in enumerate((plainly, score)):
+                start = time.process_time()
+                job(answers, ["exact_match"])
+                best[side] = min(best[side], time.process_time() - start)
+        rates = [count / seconds for seconds in best]
+        print(f"exact match from a table, {kind}: {rates[0]:,.0f} plainly, {rates[1]:,.0f} scored "
+              f"per CPU second: x{rates[1] / rates[0]:.2f}")  # fmt: skip
+
+
+def serial(rounds: int) -> None:
+    """CPU time outside the part that runs without the interpreter's lock, and Amdahl's law."""
+    from saltus.kernels import compiled
+
+    outputs, targets = data("paragraphs", 20_000)
+    count, inside = compiled.count, [0.0]
+
+    def counted(*arguments: Any) -> None:
+        start = time.thread_time()
+        count(*arguments)
+        inside[0] += time.thread_time() - start
+
+    compiled.count, compiled._cores = counted, lambda: 1
+    shares = []
+    for _ in range(rounds):
+        inside[0], start = 0.0, time.process_time()
+        compiled.rouge(outputs, targets)
+        shares.append(1 - inside[0] / (time.process_time() - start))
+    share = min(shares)
+    compiled.count = count
+    print(f"share of CPU time under the lock, ROUGE: {share:.3f}: two threads can give "
+          f"x{2 / (1 + share):.2f} at least")  # fmt: skip
 
 
 def threads(rounds: int) -> None:
@@ -255,10 +318,15 @@ def threads(rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", action="store_true", help="only how two threads scale")
+    parser.add_argument("--table", action="store_true", help="only exact match from a table")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
+    if options.table:
+        table(options.rounds)
+        return
     if options.threads:
+        serial(options.rounds)
         threads(options.rounds)
         return
     print(f"compiled: {kernels.COMPILED}")

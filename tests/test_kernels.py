@@ -71,6 +71,36 @@ def test_any_text_counts_as_in_plain_python(rows: list[tuple[str, str]]) -> None
     both("bleu", outputs, [[target, *outputs] for target in targets])
 
 
+ends = st.sampled_from(["", " ", "\n", "\x1c", "\x85", "\u200b", "\u2028", "\u3000", "\ufeff"])
+
+
+@needs_c
+@given(output=strings | st.none(), target=strings | st.none(), end=ends)
+def test_equal_texts_are_settled_as_in_plain_python(
+    output: str | None, target: str | None, end: str
+) -> None:
+    outputs = [output, target and end + target, target]
+    for targets in ([target] * 3, [[target]] * 3, [[target, "x"], None, []]):
+        found = compiled().equal(outputs, targets)
+        assert found.tolist() == plain.equal(outputs, targets).tolist()
+        if targets[0] is target:
+            for text, flag in zip(outputs, found.tolist(), strict=True):
+                if flag >= 0:
+                    assert flag == ((text or "").strip() == (target or "").strip())
+
+
+@needs_c
+def test_every_code_point_is_white_space_as_in_python() -> None:
+    every = [chr(point) for point in range(0x3100)]
+    flags = compiled().equal([f"a{character}" for character in every], ["a"] * len(every))
+    assert flags.tolist() == [-1 if character.isspace() else 0 for character in every]
+
+
+def test_as_many_targets_as_outputs() -> None:
+    with pytest.raises(ValueError, match="outputs"):
+        saltus.kernels.equal(["a"], [])
+
+
 @needs_c
 def test_every_code_point_parts_words_as_in_python() -> None:
     every = [*map(chr, range(0x3100)), "\ud800", "\udfff", "\ufeff", "\U0001d7d8", "\U000e0020"]

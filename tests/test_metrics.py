@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from saltus.errors import SaltusError, UnknownNameError
+from saltus.metrics.groups import Groups
 from saltus.metrics.metric import METRICS, Metric, Ragged, Values, find, metric
 from saltus.metrics.score import applicable, argument, batch_of, compute, score
 from saltus.tables import Responses, Scores, schema
-from strategies import answers, needs_its_extra, rows
+from strategies import answers, needs_its_extra, rows, texts
 
 COMPUTED = [entry for entry in METRICS if entry.function and entry.kind == "answer"]
 
@@ -336,3 +337,20 @@ def test_equal_pairs_reach_a_metric_once() -> None:
     frame = rows(output=["a", "b", "a", "a"], targets=[["x"], ["x"], ["x"], ["x", "y"]])
     assert compute(entry, batch_of(frame, None)).value.tolist() == [0.0, 1.0, 0.0, 2.0]
     assert seen == [3]
+
+
+@given(
+    column=st.lists(
+        st.none()
+        | st.lists(texts | st.none(), max_size=3)
+        | st.lists(texts, min_size=1, max_size=1)
+    )
+)
+def test_groups_read_like_a_list_of_lists(column: list[list[str | None] | None]) -> None:
+    groups = Groups(pl.Series(column, dtype=pl.List(pl.String)))
+    assert list(groups) == column
+    assert [groups[place] for place in range(-len(column), 0)] == column
+    assert groups[1:] == column[1:]
+    assert len(groups) == len(column)
+    alone = all(group is not None and len(group) == 1 for group in column)
+    assert groups.only == ([group[0] for group in column if group] if alone else None)

@@ -30,16 +30,18 @@ try:
     from saltus.kernels import compiled
 except ImportError:
     COMPILED = False
+    equal = plain.equal
     rouge, word_edits, word_lcs = plain.rouge, plain.word_edits, plain.word_lcs
     bleu, chrf, chrf_words = plain.bleu, plain.chrf, plain.chrf_words
     ter, squad = plain.ter, plain.squad
 else:
     COMPILED = True
+    equal = compiled.equal
     rouge, word_edits, word_lcs = compiled.rouge, compiled.word_edits, compiled.word_lcs
     bleu, chrf, chrf_words = compiled.bleu, compiled.chrf, compiled.chrf_words
     ter, squad = compiled.ter, compiled.squad
 
 __all__ = [
     "ALL", "COMPILED", "LCS", "NGRAMS", "UNION", "Counts", "Tokenizer", "bleu", "chrf",
-    "chrf_words", "rouge", "squad", "ter", "word_edits", "word_lcs",
+    "chrf_words", "equal", "rouge", "squad", "ter", "word_edits", "word_lcs",
 ]  # fmt: skip

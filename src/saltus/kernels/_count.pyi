@@ -1,6 +1,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+def equal(
+    outputs: list[str | None],
+    targets: list[str | list[str | None] | None],
+    rows: NDArray[np.int8],
+    /,
+) -> None: ...
 def count(
     kernel: str,
     mode: int,

@@ -18,7 +18,8 @@ import numpy as np
 
 from saltus.kernels import plain
 from saltus.kernels._count import count
-from saltus.kernels.plain import ALL, Counts, Tokenizer
+from saltus.kernels._count import equal as fill_equal
+from saltus.kernels.plain import ALL, Counts, Flags, Goals, Tokenizer
 from saltus.kernels.plain.tokens import international
 
 Texts = Sequence[str]
@@ -46,6 +47,13 @@ class Flat(NamedTuple):
 
     data: bytes
     offsets: Counts
+
+
+def equal(outputs: Sequence[str | None], targets: Goals) -> Flags:
+    """See `saltus.kernels.plain.equal`."""
+    flags = np.empty(len(outputs), dtype=np.int8)
+    fill_equal(_list(outputs), _list(targets), flags)
+    return flags
 
 
 def rouge(outputs: Sequence[str], targets: Sequence[str], parts: int = ALL) -> Counts:
@@ -185,6 +193,10 @@ def _in_parts(work: _Work, sizes: Counts) -> Counts:
     with ThreadPoolExecutor(min(_cores(), len(parts))) as pool:
         list(pool.map(lambda part: work.fill(part, rows[part]), parts))
     return rows
+
+
+def _list(things: Sequence[Any]) -> list[Any]:
+    return things if isinstance(things, list) else list(things)
 
 
 def _sizes(things: Sequence[Sized]) -> Counts:

@@ -6,7 +6,7 @@ The contract of a metric's function: its arguments are columns of `Responses` an
 column type           argument
 ====================  =============================================================
 string                `list[str | None]`
-list of strings       `list[list[str] | None]`
+list of strings       `Sequence[list[str] | None]`
 list of numbers       `Ragged`: all lists end to end, and their lengths (0 where null)
 number                float array, NaN where null
 ====================  =============================================================

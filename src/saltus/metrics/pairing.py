@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from saltus.metrics.metric import BoolArray, FloatArray, IntArray, Values, present
-from saltus.metrics.text import Outputs, Targets, unusable
+from saltus.metrics.text import Outputs, Targets, only_targets, unusable
 
 
 class Pairs(NamedTuple):
@@ -27,6 +27,8 @@ class Pairs(NamedTuple):
 
 def pairs(output: Outputs, targets: Targets) -> Pairs:
     """The pairs of all answers that have an output and targets."""
+    if (only := only_targets(output, targets)) is not None:
+        return Pairs(np.arange(len(only)), cast(list[str], list(output)), only)
     rows = [
         (item, text, target)
         for item, (text, given) in enumerate(zip(output, targets, strict=True))

@@ -12,11 +12,13 @@ import polars as pl
 from saltus.errors import SaltusError, UnknownNameError
 from saltus.metrics.chance import level
 from saltus.metrics.extract import EXTRACTED, Extraction, extracted
+from saltus.metrics.groups import Groups
 from saltus.metrics.metric import (
     CORRECT,
     METRICS,
     BoolArray,
     FloatArray,
+    IntArray,
     Metric,
     Ragged,
     SetValue,
@@ -66,6 +68,16 @@ class Batch:
             return values(self.judge, self).value
         fits = [entry for entry in entries if self.rows.filter(_has(entry.needs)).height]
         return values(fits[0], self).value if fits else np.full(self.rows.height, np.nan)
+
+    @cached_property
+    def distinct(self) -> tuple[Batch, IntArray]:
+        """The rows without repeats of output and targets, and (rows,) which of them each is."""
+        rows = self.rows.select(*TEXTS).with_row_index("row")
+        first = rows.select(pl.col("row").min().over(TEXTS)).to_series().to_numpy()
+        places, number = np.unique(first, return_inverse=True)
+        if len(places) == len(first):
+            return self, number
+        return Batch(self.rows[places], self.failed[places], self.extraction), number
 
     def part(self, kept: pl.Series) -> Batch:
         """The rows that are kept; itself when all are."""
@@ -280,13 +292,9 @@ def compute(entry: Metric, batch: Batch) -> Values:
     """A metric's values for every row; equal pairs of output and targets are scored once."""
     if not set(entry.needs) <= set(TEXTS):
         return _checked(entry, entry.compute(*map(batch.argument, entry.needs)), batch.rows.height)
-    rows = batch.rows
-    numbered = rows.select(*entry.needs).with_row_index("row")
-    first = numbered.select(pl.col("row").min().over(entry.needs)).to_series().to_numpy()
-    distinct, place = np.unique(first, return_inverse=True)
-    some = rows.select(pl.col(entry.needs).gather(pl.Series(distinct)))
-    found = entry.compute(*(argument(some[name]) for name in entry.needs))
-    value, missing, units = _checked(entry, found, some.height)
+    some, place = batch.distinct
+    found = entry.compute(*map(some.argument, entry.needs))
+    value, missing, units = _checked(entry, found, some.rows.height)
     return Values(value[place], missing[place], None if units is None else units[place])
 
 
@@ -364,10 +372,12 @@ def _spread(found: SetValue, rows: pl.DataFrame) -> _Spread:
     )
 
 
-def argument(column: pl.Series) -> Ragged | FloatArray | list[object]:
+def argument(column: pl.Series) -> Ragged | FloatArray | Groups | list[object]:
     """A column as a metric's function takes it (see `saltus.metrics.metric`)."""
-    if column.dtype == pl.String or column.dtype == pl.List(pl.String):
+    if column.dtype == pl.String:
         return column.to_list()
+    if column.dtype == pl.List(pl.String):
+        return Groups(column)
     if isinstance(column.dtype, pl.List):
         lengths = column.list.len().fill_null(0).cast(pl.Int64).to_numpy()
         flat = column.filter(lengths > 0).explode()

@@ -10,6 +10,8 @@ from typing import TypeVar, cast
 
 import numpy as np
 
+from saltus import kernels
+from saltus.metrics.groups import Groups
 from saltus.metrics.metric import BoolArray, Reasons, Values, first_reasons, metric, present
 from saltus.metrics.normalise import folded, quasi, unquoted
 
@@ -48,6 +50,10 @@ def unusable(output: Outputs, targets: Targets) -> Reasons:
 
 def only_targets(output: Outputs, targets: Targets) -> list[str] | None:
     """Each answer's one target; None unless all answers have an output and just one target."""
+    if isinstance(targets, Groups):
+        one = targets.only
+        whole = one is not None and None not in one and None not in output
+        return cast(list[str], one) if whole else None
     try:
         only = [target for (target,) in cast(Sequence[Sequence[str]], targets)]
     except (TypeError, ValueError):  # targets that are None, that are none or several
@@ -88,8 +94,9 @@ def _kept(rows: Sequence[Row | None], mask: BoolArray) -> list[Row]:
 
 
 def _equal(output: Outputs, targets: Targets, normal: Callable[[str], str]) -> Values:
+    """1 where the output is a target in the normal form, which only texts that differ need."""
+
     def pairs(have: Sequence[str], want: Sequence[str]) -> BoolArray:
-        """Only texts that differ as they are need the normal form."""
         same = compared(operator.eq, have, want)
         differ = (~same).tolist()
         sides = (map(normal, compress(side, differ)) for side in (have, want))
@@ -123,7 +130,14 @@ def exact_match(output: Outputs, targets: Targets) -> Values:
         output: the answers.
         targets: per answer the accepted answers; one that equals is enough.
     """
-    return _equal(output, targets, str.strip)
+    at_a_glance = targets.only if isinstance(targets, Groups) else targets
+    settled = kernels.equal(output, targets if at_a_glance is None else at_a_glance)
+    value, rest = settled.astype(np.float64), np.flatnonzero(settled < 0).tolist()
+    missing = first_reasons(len(output), [])
+    if rest:
+        left = _equal([output[item] for item in rest], [targets[item] for item in rest], str.strip)
+        value[rest], missing[rest] = left.value, left.missing
+    return Values(value, missing)
 
 
 @metric(

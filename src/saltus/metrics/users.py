@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from saltus.errors import SaltusError
+from saltus.metrics.groups import Groups
 from saltus.metrics.measure import measured
 from saltus.metrics.metric import CORRECT, METRICS, Metric, Values, present
 from saltus.metrics.text import PARTNERS, unusable
@@ -200,7 +201,7 @@ def _number(value: object) -> float:
 
 def _by_column(function: Callable[..., Any]) -> Callable[..., Values]:
     def values(*arguments: object) -> Values:
-        found = function(*arguments)
+        found = function(*(list(a) if isinstance(a, Groups) else a for a in arguments))
         if isinstance(found, Values):
             return found
         value = np.array(found, dtype=np.float64)

@@ -191,7 +191,63 @@ static PyObject *count(PyObject *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* ---- equal texts: over the interpreter's own strings, since a copy would cost more than all */
+
+static int blank(Py_UCS4 point)
+{
+    if (point < 128)
+        return WHITE[point];
+    return point == 0x85 || point == 0xA0 || point == 0x1680 ||
+           (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 ||
+           point == 0x202F || point == 0x205F || point == 0x3000;
+}
+
+static int blank_at_an_end(PyObject *of)
+{
+    Py_ssize_t size = PyUnicode_GetLength(of);
+    return size > 0 && (blank(PyUnicode_ReadChar(of, 0)) || blank(PyUnicode_ReadChar(of, size - 1)));
+}
+
+/* 1: equal; 0: not, nor without the white space at their ends; -1: not settled here */
+static int8_t equal_texts(PyObject *output, PyObject *target)
+{
+    if (PyList_Check(target) && PyList_Size(target) == 1)
+        target = PyList_GetItem(target, 0);
+    if (!PyUnicode_Check(output) || !PyUnicode_Check(target))
+        return -1;
+    Py_ssize_t have = PyUnicode_GetLength(output), want = PyUnicode_GetLength(target);
+    if (output == target || (have == want && PyUnicode_Compare(output, target) == 0))
+        return 1;
+    /* a text without white space at its ends equals no other that is as long or shorter */
+    return blank_at_an_end(want > have ? target : output) ? -1 : 0;
+}
+
+static PyObject *equal(PyObject *self, PyObject *arguments)
+{
+    PyObject *outputs, *targets;
+    Py_buffer into;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "O!O!w*", &PyList_Type, &outputs, &PyList_Type, &targets,
+                          &into))
+        return NULL;
+    Py_ssize_t count = PyList_Size(outputs);
+    int fits = PyList_Size(targets) == count && into.len == count;
+    for (Py_ssize_t i = 0; fits && i < count; i++)
+        ((int8_t *)into.buf)[i] =
+            equal_texts(PyList_GetItem(outputs, i), PyList_GetItem(targets, i));
+    PyBuffer_Release(&into);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "targets or rows: not as many as outputs");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef METHODS[] = {
+    {"equal", equal, METH_VARARGS,
+     "equal(outputs, targets, rows)\n\nFills `rows`, (outputs) int8: 1 where the output is its "
+     "target (a text, or a list of one), 0\nwhere it differs, also without white space at the "
+     "ends, -1 elsewhere."},
     {"count", count, METH_VARARGS,
      "count(kernel, mode, outputs, offsets, targets, offsets, groups, group, rows)\n\n"
      "Fills `rows`, (outputs, columns) int64, one row for each output and its group of targets."},

@@ -21,6 +21,8 @@ from saltus.kernels.plain.tokens import (
 )
 
 Counts = NDArray[np.int64]
+Flags = NDArray[np.int8]
+Goals = Sequence[str | Sequence[str | None] | None]
 Row = tuple[int, ...]
 Known = TypeVar("Known")
 
@@ -28,9 +30,37 @@ NGRAMS, LCS, UNION = 1, 2, 4  # parts of `rouge`, to be added
 ALL = NGRAMS | LCS | UNION
 
 __all__ = [
-    "ALL", "LCS", "NGRAMS", "TOKENIZERS", "UNION", "Counts", "Tokenizer", "bleu", "chrf",
-    "chrf_words", "rouge", "squad", "ter", "word_edits", "word_lcs",
+    "ALL", "LCS", "NGRAMS", "TOKENIZERS", "UNION", "Counts", "Flags", "Goals", "Tokenizer", "bleu",
+    "chrf", "chrf_words", "equal", "rouge", "squad", "ter", "word_edits", "word_lcs",
 ]  # fmt: skip
+
+
+def equal(outputs: Sequence[str | None], targets: Goals) -> Flags:
+    """Whether outputs equal their one target, as far as that is settled at a glance.
+
+    Args:
+        outputs: the answers.
+        targets: (outputs) the accepted answer of each, or a list of them.
+
+    Returns:
+        (outputs,) 1 where equal; 0 where not, also without the white space at the ends; -1
+        where the longer text has white space at an end, one is absent, or targets are several.
+    """
+    if len(outputs) != len(targets):
+        raise ValueError(f"{len(outputs)} outputs but {len(targets)} targets")
+    return np.fromiter(map(_equal, outputs, targets), np.int8, len(outputs))
+
+
+def _equal(output: str | None, target: str | Sequence[str | None] | None) -> int:
+    if isinstance(target, list) and len(target) == 1:
+        target = target[0]
+    if not isinstance(output, str) or not isinstance(target, str):
+        return -1
+    if output == target:
+        return 1
+    # a text without white space at its ends equals no other that is as long or shorter
+    longer = target if len(target) > len(output) else output
+    return -1 if longer[:1].isspace() or longer[-1:].isspace() else 0
 
 
 def rouge(outputs: Sequence[str], targets: Sequence[str], parts: int = ALL) -> Counts:
