@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from rapidfuzz.distance import Levenshtein
 
 from saltus import store
 from saltus.errors import SaltusError, StoreError, UnknownNameError
-from saltus.experiments import EXPERIMENTS, Context, Experiment, Outcome
+from saltus.experiments import EXPERIMENTS, Context, Experiment, Outcome, judged
 from saltus.experiments import fig2 as fig2_module
 from saltus.experiments.answers import answers_of, scored
 from saltus.experiments.errata import ERRATA
 from saltus.experiments.reproduce import reproduce
+from saltus.metrics.metric import Metric
+from saltus.verdicts import survey
 from saltus.worlds.paper import token_loss, token_probability
 from trained_families import trained_family
 
@@ -31,17 +34,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of families as `saltus train` leaves them."""
     folder = tmp_path_factory.mktemp("trained")
     for name, broken in DRAWN.items():
-        trained_family(folder, name, broken=broken)
+        trained_family(folder, name, broken=broken, items=80)
     return folder
 
 
 @pytest.fixture(scope="module")
-def outcomes(trained: Path) -> dict[str, Outcome]:
-    """Every experiment on drawn families, run once."""
-    return {
-        entry.name: entry.function(Context(entry.name, "smoke", 0, trained.joinpath))
-        for entry in TRIED
-    }
+def outcomes(trained: Path) -> Iterator[dict[str, Outcome]]:
+    """Every experiment on drawn families, run once, with few resamples and classes as stated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judged, "RESAMPLES", 99)
+        patch.setattr(survey, "class_of", stated_class)
+        yield {
+            entry.name: entry.function(Context(entry.name, "smoke", 0, trained.joinpath))
+            for entry in TRIED
+        }
+
+
+def stated_class(metric: Metric | None) -> str | None:
+    """Measuring the class of each metric takes ten seconds and has tests of its own."""
+    hard = metric is not None and metric.reaction == "thresholded"
+    return None if metric is None else "thresholded" if hard else "linear"
 
 
 @every
@@ -191,6 +203,44 @@ def test_fig4_never_places_a_run_without_success(outcomes: dict[str, Outcome]) -
     assert '"accuracy": 0.0,' not in drawn
 
 
-def test_a_missing_trained_family_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(SaltusError, match="has no audit folder 'multiplication'"):
-        reproduce(["fig3"], tmp_path / "out", trained=tmp_path)
+def test_predictions_are_those_of_a_plain_loop(trained: Path, outcomes: dict[str, Outcome]) -> None:
+    (answers,) = answers_of(trained / "multiplication")
+    row = (
+        outcomes["predictions"].sheets[0].frame.filter(family="multiplication").row(-3, named=True)
+    )
+    texts = answers.responses.filter(model=row["model"]).select("output", "targets").rows()
+    exact = np.mean([output == targets[0] for output, targets in texts])
+    positions = [
+        np.mean([output[place] == targets[0][place] for output, targets in texts])
+        for place in range(4)
+    ]
+    ratios = outcomes["predictions"].sheets[0].frame.filter(model=row["model"])
+    found = dict(ratios.select("prediction", "ratio").iter_rows())
+    assert found["(mean p)^L"] == pytest.approx(np.mean(positions) ** 4 / exact)
+    assert found["product of p by position"] == pytest.approx(np.prod(positions) / exact)
+
+
+def test_the_interval_of_a_ratio_holds_the_ratio(outcomes: dict[str, Outcome]) -> None:
+    rows = outcomes["predictions"].sheets[0].frame.drop_nulls(["ratio", "low"])
+    assert rows.height > 50
+    inside = (rows["low"] <= rows["ratio"]) & (rows["ratio"] <= rows["high"])
+    assert inside.mean() == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_family_of_one_curve_is_not_split_by_size(outcomes: dict[str, Outcome]) -> None:
+    tests = outcomes["loss"].sheets[0].frame.filter(family="multiplication")
+    assert tests["status"].to_list() == ["tested"]
+    assert tests["p_runs"][0] > 0.05  # drawn from the loss alone
+
+
+def test_calibration_alone_never_passes_for_ability(outcomes: dict[str, Outcome]) -> None:
+    assert all(check.holds for check in outcomes["fig6"].checks)
+
+
+def test_a_family_that_nobody_trained_is_trained_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SaltusError, match=r"pip install 'saltus\[train\]'"):
+        reproduce(["fig2", "fig3"], tmp_path / "out", trained=tmp_path)
+    assert not (tmp_path / "out").exists()

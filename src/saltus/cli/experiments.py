@@ -29,7 +29,7 @@ from saltus.cli.common import JSON, SEED, command_line, progress_bars, show
     "--trained",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder of families trained before, used instead of training.",
+    help="Folder of families trained before; those in it are not trained again.",
 )
 @click.option(
     "--responses",

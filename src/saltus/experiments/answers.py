@@ -19,6 +19,7 @@ from saltus import store
 from saltus.errors import SaltusError
 from saltus.experiments.judged import estimates_of
 from saltus.metrics.metric import METRICS
+from saltus.report.text import si
 from saltus.tables import Models, Responses
 
 CHARACTERS, WORDS = "characters", "words"
@@ -172,6 +173,11 @@ def _estimates(folder: Path, last_only: bool) -> pl.DataFrame:
 def family_estimates(folder: Path, *, last_only: bool = False) -> pl.DataFrame:
     """Table `Estimates` of all answers of an audit folder, scored once per process."""
     return _estimates(folder.absolute(), last_only)
+
+
+def sized(rows: pl.DataFrame) -> pl.DataFrame:
+    """With the size as figures write it, such as 26.5k."""
+    return rows.with_columns(size=pl.col("params").map_elements(si, pl.String))
 
 
 def inputs_of(folders: Sequence[Path]) -> list[Path]:

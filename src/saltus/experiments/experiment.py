@@ -113,7 +113,7 @@ class Experiment:
 
 
 # on the page in this order
-ORDER = ("fig2", "fig3", "fig4", "fig5", "fig6", "fig9")
+ORDER = ("fig2", "fig3", "fig4", "fig5", "fig6", "fig9", "predictions", "addition", "loss")
 EXPERIMENTS: Registry[Experiment] = Registry(
     "experiment", tuple(f"saltus.experiments.{name}" for name in ORDER)
 )

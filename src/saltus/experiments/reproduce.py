@@ -2,7 +2,7 @@
 
 DIR/index.html, index.md, manifest.json     the page of everything in the folder
 DIR/NAME/                                    figures, tables, result.json, manifest.json
-DIR/trained/FAMILY/                          audit folder of a family trained for them
+DIR/trained/PRESET/FAMILY/                   audit folder of a family trained for them
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def reproduce(
         out: folder; experiments already in it stay on the page.
         preset: smoke, paper or full: how much is drawn and trained.
         seed: of everything random.
-        trained: folder whose subfolders are audit folders of trained families, used instead
-            of training them.
+        trained: folder whose subfolders are audit folders of trained families; those are not
+            trained again.
         responses: audit folders with answers or scores of the user's own families.
         command: recorded in the manifests.
         progress: called with an experiment's name and the share of it that is done.
@@ -62,8 +62,9 @@ def reproduce(
     chosen = [EXPERIMENTS[name] for name in _names(names)]
     for folder in responses:
         store.load_manifest(folder)
+    families = TrainedFamilies(out / "trained", preset, trained, command, progress)
+    families.check({family for entry in chosen for family in entry.families})
     _check(out)
-    families = TrainedFamilies(out / "trained", preset, seed, trained, progress)
     manifest = _manifest(command, preset, seed)
     rows = []
     for entry in chosen:

@@ -34,6 +34,7 @@ class Axis(NamedTuple):
         log: whether it is logarithmic.
         reverse: whether it falls.
         domain: its ends; None takes them from the data.
+        marks: places of its ticks; None leaves them to the scale.
     """
 
     field: str
@@ -41,6 +42,7 @@ class Axis(NamedTuple):
     log: bool = False
     reverse: bool = False
     domain: tuple[float, float] | None = None
+    marks: Sequence[float] | None = None
 
 
 class Rule(NamedTuple):
@@ -57,7 +59,8 @@ class Style:
     Args:
         group: column of the colour; None draws everything in one.
         title: of the legend.
-        ordered: whether the groups are an order, such as lengths: one ramp of colour.
+        ordered: whether the groups are an order, such as lengths: one ramp of colour. Numbers are
+            sorted, texts stay in the order of the rows.
         run: column that separates the runs of a group: each thin, their mean bold.
         low: column of the lower end of an interval.
         high: column of the upper end.
@@ -65,6 +68,7 @@ class Style:
         line: whether the values of a run are joined.
         step: whether the line is a step.
         marker: shape of the points, such as triangle-down for an upper limit.
+        mean: whether the mean of the runs is drawn.
     """
 
     group: str | None = None
@@ -77,6 +81,7 @@ class Style:
     line: bool = True
     step: bool = False
     marker: str = "circle"
+    mean: bool = True
 
 
 PLAIN = Style()
@@ -188,7 +193,7 @@ def _layers(frame: pl.DataFrame, x: Axis, y: Axis, style: Style, names: list[Any
         width, faint = (RUN, 0.55) if several else (MEAN * 0.75, 1.0)
         one = base.mark_line(interpolate=shape, strokeWidth=width, opacity=faint)
         found.append(one.encode(detail=f"{style.run}:N") if style.run else one)
-        found += [_mean(frame, x, y, style, names)] if several else []
+        found += [_mean(frame, x, y, style, names)] if several and style.mean else []
     if style.points:
         size, faint = (14, 0.7) if several else (26, 1.0)
         marks: Any = {"shape": style.marker, "size": size if style.marker == "circle" else 40}
@@ -209,7 +214,9 @@ def _mean(frame: pl.DataFrame, x: Axis, y: Axis, style: Style, names: list[Any])
 
 
 def _ticks(frame: pl.DataFrame, axis: Axis) -> list[float] | None:
-    """Marks of a logarithmic axis: powers of ten, with 2 and 5 where there are few of them."""
+    """Marks as given; of a logarithmic axis powers of ten, with 2 and 5 where these are few."""
+    if axis.marks:
+        return list(axis.marks)
     values = axis.domain or (frame[axis.field].min(), frame[axis.field].max())
     if not axis.log or values[0] is None:
         return None
@@ -246,7 +253,8 @@ def _names(drawn: Sequence[tuple[pl.DataFrame, Style]]) -> list[Any]:
     found = [name for rows, how in drawn if how.group for name in rows[how.group].unique(
         maintain_order=True)]  # fmt: skip
     names = list(dict.fromkeys(found))
-    return sorted(names) if any(how.ordered for _, how in drawn) else names
+    numbers = any(how.ordered for _, how in drawn) and not isinstance(names[0], str)
+    return sorted(names) if numbers else names
 
 
 def _color(style: Style, names: list[Any]) -> Any:
@@ -254,7 +262,7 @@ def _color(style: Style, names: list[Any]) -> Any:
         return alt.value(COLORS[0])
     palette = _ramp(len(names)) if style.ordered else [COLORS[i % 8] for i in range(len(names))]
     return alt.Color(
-        f"{style.group}:{'O' if style.ordered else 'N'}",
+        f"{style.group}:N",
         scale=alt.Scale(domain=names, range=palette),
         legend=alt.Legend(
             title=style.title or None, columns=6 if style.ordered else 2, symbolOpacity=1
