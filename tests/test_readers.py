@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,66 @@ def test_wide_letters_agree_with_a_plain_reading() -> None:
     assert llama["output"].to_list() == [row["Llama-2-70b-hf"] or None for row in rows]
     assert llama["chance"].to_list() == [1 / int(row["n_options"]) for row in rows]
     assert found.responses.filter(model="DeepSeek-Coder-V2")["output"].count() <= 10_351
+
+
+def _cells(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+WIDE = {
+    "open_llm_leaderboard/families.csv": "IFEval, BBH, MATH Lvl 5, GPQA, MUSR, MMLU-PRO, bbh_*, "
+    "gpqa_*, math_*, musr_*, hendrycksTest-*",
+    "obscaling/base_llm_benchmark_eval.csv": "MMLU,ARC-C,HellaSwag,GSM8K,HumanEval",
+    "obscaling/base_llm_benchmark_eval_sub_10b.csv": "MMLU,ARC-C,HellaSwag,GSM8K,HumanEval",
+    "obscaling/base_llm_leaderboard_v2_eval.csv": "leaderboard_*",
+    "obscaling/instruct_llm_benchmark_eval.csv": "MMLU,ARC-C,HellaSwag,GSM8K,HumanEval",
+}
+
+
+@needs_shared
+@pytest.mark.parametrize("name", WIDE)
+def test_one_column_per_task_is_read_with_the_users_word(name: str) -> None:
+    wanted, rows = [part.strip() for part in WIDE[name].split(",")], _cells(DATA / name)
+    tasks = [h for h in rows[0] if any(fnmatchcase(h, part) for part in wanted)]
+    columns = {"value": WIDE[name], "metric": "=accuracy"}
+    found = read_tables([DATA / name], columns=columns, require_facts=False)
+    assert found.models.height == len({row["Model"] for row in rows})
+    assert found.reported["metric"].unique().to_list() == ["accuracy"]
+    values = found.reported.select("model", "task", "value").rows()
+    expected = [
+        (row["Model"], task, float(row[task]) if row[task] else None)
+        for row in rows
+        for task in tasks
+    ]
+    assert sorted(values, key=str) == sorted(expected, key=str)
+    params = dict(found.models.select("model_name", "params").rows())
+    size = "#Params (B)" if "#Params (B)" in rows[0] else "Model Size (B)"
+    if size in rows[0]:
+        expected_sizes = {row["Model"]: float(row[size]) * 1e9 for row in rows if row[size]}
+        known = {model: value for model, value in params.items() if model in expected_sizes}
+        assert known == pytest.approx(expected_sizes)
+
+
+@needs_shared
+def test_answers_of_a_direct_client_are_read_with_the_users_word() -> None:
+    paths = sorted((DATA / "logs/direct_openai").glob("direct_*.jsonl"))
+    columns = {"item": "id", "target_index": "label", "target_logprobs": "target_token_logprobs"}
+    found = read_tables(paths, columns=columns, task="arith20").responses
+    rows = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    assert found.height == len(rows) == 40
+    assert found["output"].to_list() == [row["output"] for row in rows]
+    assert found["choice_logprobs"].to_list() == [row["choice_logprobs"] for row in rows]
+    assert found["target_index"].to_list() == [row["label"] for row in rows]
+    pairs = [row["target_token_logprobs"] for row in rows]
+    assert found["target_logprobs"].to_list() == [[value for _, value in each] for each in pairs]
+
+
+def test_only_a_metric_can_be_stated(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("model,a,b\ngpt2,1,2\n")
+    with pytest.raises(SaltusError, match="only metric can be stated with =="):
+        read_tables([path], columns={"task": "=mmlu"})
 
 
 @needs_shared

@@ -137,7 +137,9 @@ def number(cell: Any) -> float:
 
 
 def logprob(cell: Any) -> float | None:
-    """One log-probability in nats; minus infinity passes, null is missing."""
+    """One log-probability in nats, alone or after its token; minus infinity passes."""
+    if isinstance(cell, list) and len(cell) == 2 and isinstance(cell[0], str):
+        cell = cell[1]
     if cell is None:
         return None
     return -math.inf if str(cell).lower() in ("-inf", "-infinity") else number(cell)

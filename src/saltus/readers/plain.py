@@ -18,7 +18,7 @@ from saltus.readers.cells import Casts, logprob, member_text, whole
 from saltus.readers.facts import FACTS, label_expression
 from saltus.readers.files import head_bytes
 from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding, reader
-from saltus.readers.roles import SIZES, Column, resolve
+from saltus.readers.roles import SIZES, Column, resolve, stated
 from saltus.readers.tabular import Chunk, chunks, first_header, shape
 
 KINDS = {
@@ -26,7 +26,7 @@ KINDS = {
     "target_index, or target_logprobs",
     "scores": "model, task, item, metric, value",
     "aggregates": "model, task, metric, value",
-    "wide aggregates": "model and one column per <task>_<metric>",
+    "wide aggregates": "model and one column per <task>_<metric>, or value=COLUMN,COLUMN,...",
     "wide answers": "item, target and one column per model",
 }
 REQUIRED = {
@@ -36,6 +36,8 @@ REQUIRED = {
     "wide aggregates": ("model_name",),
     "wide answers": ("task", "item"),
 }
+APART = {"wide answers": ("output",), "wide aggregates": ("value",)}
+"""Roles that many columns play; they stand under their own names."""
 LOSS_KIND = "val_loss"
 """What a `kind` or `metric` column says of rows that are validation losses, no tasks."""
 
@@ -63,10 +65,10 @@ def kind_of(header: tuple[str, ...], roles: Roles, model: str | None) -> str | N
     named = "model" in roles or model is not None
     if named and "item" in roles and _has_answer(roles) and one_output:
         return "answers"
+    if "model" in roles and wide.scores(header, roles):
+        return "wide aggregates"
     if named and {"task", "metric", "value"} <= roles.keys():
         return "scores" if "item" in roles else "aggregates"
-    if "model" in roles and "value" not in roles and wide.scores(header, roles):
-        return "wide aggregates"
     if "model" not in roles and {"item", "target"} <= roles.keys() and wide.models(header, roles):
         return "wide answers"
     return None
@@ -211,7 +213,7 @@ def _wide(table: Table) -> list[pl.Series]:
 
 def _frame(table: Table) -> pl.DataFrame:
     """Every role of the chunk as one typed column of its name, with model, task and source."""
-    apart = ("model", "task", "output") if table.kind == "wide answers" else ("model", "task")
+    apart = ("model", "task", *APART.get(table.kind, ()))
     roles = [role for role in table.roles if role not in apart]
     given = {"model_name": ("model", table.options.model), "task": ("task", _task(table))}
     names = [
@@ -247,10 +249,12 @@ def _without_bad_rows(frame: pl.DataFrame, table: Table, faults: Faults) -> pl.D
     return frame.filter(~pl.int_range(pl.len()).is_in(list(casts.bad))) if casts.bad else frame
 
 
-def _long(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
-    if kind == "wide answers":
+def _long(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    if table.kind == "wide answers":
         return wide.long_answers(frame)
-    return wide.long_scores(frame) if kind == "wide aggregates" else frame
+    if table.kind == "wide aggregates":
+        return wide.long_scores(frame, stated(table.options.columns, "metric"))
+    return frame
 
 
 def _completed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -273,8 +277,10 @@ def _completed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 def _batch(table: Table, faults: Faults) -> Batch:
     used = frozenset(role for role, column in table.roles.items() if column.mapped)
+    if table.kind == "wide aggregates" and stated(table.options.columns, "metric"):
+        used |= {"metric"}
     frame = _without_bad_rows(_frame(table), table, faults)
-    frame = _completed(_long(frame, table.kind), table.path)
+    frame = _completed(_long(frame, table), table.path)
     models = _select(frame, ("model", "model_name", "step", "seed", "regime", *FACTS))
     if table.kind.endswith("answers"):
         reported = _reported(frame, "score") if "value" in frame.columns else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from saltus.errors import SaltusError, UnknownNameError
@@ -49,8 +50,10 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 
 SIZES = ("params", "tokens", "flops")
 UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-MANY = ("task", "output")
-"""Roles that several columns may play together, named with commas."""
+MANY = ("task", "output", "value")
+"""Roles that several columns may play together, named with commas or patterns such as `bbh_*`."""
+STATED = ("metric",)
+"""Roles that the user may state instead of naming a column: `metric==acc`."""
 
 _BRACKET = re.compile(r"\(\s*([^()]+?)\s*\)\s*$")
 _FACTOR = re.compile(r"^(.+?)\s*\*\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)$")
@@ -81,10 +84,20 @@ def check_mapping(columns: Mapping[str, str]) -> None:
 
     Raises:
         UnknownNameError: with the nearest role names.
+        SaltusError: a value is stated for a role that needs a column.
     """
-    for role in columns:
+    for role, name in columns.items():
         if role not in SYNONYMS:
             raise UnknownNameError("column role", role, SYNONYMS)
+        if name.startswith("=") and role not in STATED:
+            which = ", ".join(STATED)
+            raise SaltusError(f"--columns {role}={name}: only {which} can be stated with ==")
+
+
+def stated(columns: Mapping[str, str], role: str) -> str | None:
+    """What the user stated for a role, instead of a column that plays it."""
+    name = columns.get(role, "")
+    return name[1:].strip() or None if name.startswith("=") else None
 
 
 @lru_cache(maxsize=4096)
@@ -134,11 +147,17 @@ def _mapped(header: tuple[str, ...], role: str, wanted: str) -> Column | None:
     if factor := _FACTOR.match(wanted):
         found = _find(header, factor.group(1))
         return None if found is None else Column((found,), float(factor.group(2)), True)
-    if role in MANY and "," in wanted:
-        several = [_find(header, part.strip()) for part in wanted.split(",")]
-        names = tuple(name for name in several if name is not None)
-        return Column(names, mapped=True) if len(names) == len(several) else None
+    if role in MANY and ("," in wanted or "*" in wanted):
+        hits = [_matching(header, part.strip()) for part in wanted.split(",")]
+        names = tuple(dict.fromkeys(name for found in hits for name in found))
+        return Column(names, mapped=True) if all(hits) else None
     return None
+
+
+def _matching(header: tuple[str, ...], part: str) -> list[str]:
+    """The header of that name, or those that a pattern such as `bbh_*` fits."""
+    found = _find(header, part)
+    return [found] if found else [name for name in header if fnmatchcase(name, part)]
 
 
 def resolve(header: tuple[str, ...], columns: Mapping[str, str]) -> dict[str, Column]:

@@ -48,7 +48,9 @@ def split(header: str) -> tuple[str, str] | None:
 
 
 def scores(header: tuple[str, ...], roles: Roles) -> tuple[str, ...]:
-    """Headers that are a task and a metric."""
+    """Headers that are a task and a metric, or those mapped to `value`: one task each."""
+    if "value" in roles:
+        return roles["value"].names if len(roles["value"].names) > 1 else ()
     return tuple(name for name in _free(header, roles) if split(name))
 
 
@@ -63,10 +65,18 @@ def long_answers(frame: pl.DataFrame) -> pl.DataFrame:
     return _unpivot(frame, "model_name", "output")
 
 
-def long_scores(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per model, task and metric: `task`, `metric`, `value` and the other columns."""
+def long_scores(frame: pl.DataFrame, metric: str | None = None) -> pl.DataFrame:
+    """One row per model, task and metric: `task`, `metric`, `value` and the other columns.
+
+    Args:
+        frame: one row per model.
+        metric: what the columns are, where the user said it; each is then one task.
+    """
     tall = _unpivot(frame, "header", "value")
-    names = {name: split(name) or ("", "") for name in tall["header"].unique()}
+    names = {
+        name: (name, metric) if metric else split(name) or (name, "score")
+        for name in tall["header"].unique()
+    }
     return tall.with_columns(
         pl.col("header").replace_strict({n: t for n, (t, _) in names.items()}).alias("task"),
         pl.col("header").replace_strict({n: m for n, (_, m) in names.items()}).alias("metric"),
