@@ -113,13 +113,17 @@ class Answering:
         """See `flops_per_token`."""
         return self.tokens_per_step * flops_per_token(self.module, self.context)
 
-    def loss(self, step: int) -> Tensor:
-        """Mean cross-entropy of the answers of this step's batch, end marks included."""
+    def batch_of(self, step: int) -> tuple[Tensor, Tensor]:
+        """Tokens and labels of this step's examples, drawn with replacement."""
         train = self.data.train
         rng = np.random.default_rng((self.seed, step))
         chosen = torch.from_numpy(rng.integers(0, len(train.ids), self.batch))
-        wanted = train.labels[chosen]
-        return self._losses(train.ids[chosen], wanted).sum() / (wanted >= 0).sum()
+        return train.ids[chosen], train.labels[chosen]
+
+    def loss(self, step: int) -> Tensor:
+        """Mean cross-entropy of the answers of this step's batch, end marks included."""
+        ids, wanted = self.batch_of(step)
+        return self._losses(ids, wanted).sum() / (wanted >= 0).sum()
 
     def validate(self) -> float:
         """Mean cross-entropy of the held-out answers, nats per character, end marks left out."""

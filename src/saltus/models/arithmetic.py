@@ -31,11 +31,11 @@ def _family(name: str, task: str, summary: str, presets: dict[str, Preset]) -> N
 
 
 _PRODUCTS = Preset(
-    sizes=(4, 8, 16, 24, 40, 64), seeds=5, steps=2000, batch=256, items=500, checkpoints=10,
+    sizes=(4, 8, 16, 24, 32, 64), seeds=5, steps=2000, batch=256, items=500, checkpoints=10,
     learning_rate=1e-2, weight_decay=0.4,
 )  # fmt: skip
 _SUMS = Preset(
-    sizes=(4, 6, 8, 10, 12, 16), seeds=5, steps=1500, batch=64, items=500, checkpoints=10,
+    sizes=(4, 6, 8, 12, 16, 24), seeds=5, steps=1500, batch=64, items=500, checkpoints=10,
     learning_rate=5e-3, weight_decay=0.01,
 )  # fmt: skip
 
@@ -61,5 +61,5 @@ _family(
     "addition",
     "addition_4_reversed",
     "sums of two 4-digit numbers, least significant digit first",
-    _presets(_SUMS, (24, 32)),
+    _presets(_SUMS, (32, 48)),
 )

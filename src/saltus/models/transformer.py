@@ -2,8 +2,9 @@
 
 Pre-norm blocks, learned positions, GELU, no dropout; after Radford et al. (2019), GPT-2, and
 Vaswani et al. (2017), arXiv 1706.03762. One dial, the width: two layers, four times the width
-in the feed-forward part, a head for every 16 channels. A sequence is prompt, answer, end mark;
-what follows is padding that nothing looks at, since attention only looks back.
+in the feed-forward part, a head for every 16 channels and never fewer than two. A sequence is
+prompt, answer, end mark; what follows is padding that nothing looks at, since attention only
+looks back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LAYERS = 2
+HEADS = 2  # at least: an answer looks at two numbers
 CHANNELS_PER_HEAD = 16
 FEED_FORWARD = 4  # times the width
 UNSEEN = -100  # label of a position whose prediction does not count
@@ -68,7 +70,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(1, width // CHANNELS_PER_HEAD)
+        self.heads = max(HEADS, width // CHANNELS_PER_HEAD)
         self.norm_attention = nn.LayerNorm(width)
         self.attention = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
