@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
 from saltus import __version__
-from saltus.cli import cache, convert, experiments, metrics, models, studies, train, verbs
 from saltus.cli.common import CLEAN, ERROR
 from saltus.errors import SaltusError
+
+FILES = (
+    "cache",
+    "convert",
+    "experiments",
+    "metrics",
+    "models",
+    "studies",
+    "tasks",
+    "train",
+    "verbs",
+)
 
 
 class Group(click.Group):
@@ -39,14 +51,6 @@ def main() -> None:
     """
 
 
-for command in (
-    *verbs.COMMANDS,
-    *convert.COMMANDS,
-    *models.COMMANDS,
-    *cache.COMMANDS,
-    *studies.COMMANDS,
-    *metrics.COMMANDS,
-    *train.COMMANDS,
-    *experiments.COMMANDS,
-):
-    main.add_command(command)
+for _file in FILES:
+    for _command in import_module(f"saltus.cli.{_file}").COMMANDS:
+        main.add_command(_command)
