@@ -75,6 +75,48 @@ def test_every_row_has_a_family_a_source_and_whole_numbers() -> None:
             assert float(row["non_embedding_params"]) < float(row["params"])
 
 
+def gpt_blocks(layers: int, width: int) -> int:
+    """GPT-2's blocks with all their biases, and the last norm: OPT and XGLM have the same."""
+    return layers * (12 * width**2 + 13 * width) + 2 * width
+
+
+def llama_blocks(layers: int, width: int, inner: int, key_width: int | None = None) -> int:
+    """LLaMA's blocks without biases, and the last norm; grouped keys are narrower."""
+    attention = 2 * width**2 + 2 * width * (key_width or width)
+    return layers * (attention + 3 * width * inner + 2 * width) + width
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("gpt2", gpt_blocks(12, 768)),
+        ("gpt2-xl", gpt_blocks(48, 1600)),
+        ("opt-125m", gpt_blocks(12, 768)),
+        ("opt-6.7b", gpt_blocks(32, 4096)),
+        ("opt-30b", gpt_blocks(48, 7168)),
+        ("xglm-564M", gpt_blocks(24, 1024)),
+        ("xglm-7.5B", gpt_blocks(32, 4096)),
+        ("llama-7b", llama_blocks(32, 4096, 11008)),
+        ("llama-65b", llama_blocks(80, 8192, 22016)),
+        ("Llama-2-70b", llama_blocks(80, 8192, 28672, 1024)),
+        ("Llama-3.1-8B", llama_blocks(32, 4096, 14336, 1024)),
+        ("Llama-3.1-405B", llama_blocks(126, 16384, 53248, 1024)),
+        ("Llama-3.2-1B", llama_blocks(16, 2048, 8192, 512)),
+        ("SmolLM-135M", llama_blocks(30, 576, 1536, 192)),
+        ("SmolLM2-1.7B", llama_blocks(24, 2048, 8192)),
+        ("Yi-6B", llama_blocks(32, 4096, 11008, 512)),
+        ("Yi-34B", llama_blocks(60, 7168, 20480, 1024)),
+        ("deepseek-llm-7b-base", llama_blocks(30, 4096, 11008)),
+        ("deepseek-coder-33b-base", llama_blocks(62, 7168, 19200, 1024)),
+    ],
+)
+def test_parameters_without_embeddings_are_those_of_the_blocks(name: str, blocks: int) -> None:
+    # layers and widths from the published configurations; an oracle beside total less embeddings
+    found = find_model(name)
+    assert found is not None
+    assert found.non_embedding_params == blocks
+
+
 def test_published_names_are_unique_without_case_and_separators() -> None:
     names = [
         canonical(n)

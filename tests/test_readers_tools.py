@@ -364,6 +364,40 @@ def test_olmes_folders(tmp_path: Path) -> None:
     assert aggregate.select("metric", "value", "items").rows() == [("acc_raw", 0.5, 2)]
 
 
+def test_olmes_checkpoints_of_ones_own_and_indices_among_the_scores(tmp_path: Path) -> None:
+    # as vLLM runs of checkpoints are written: revision null, the step in name and path; `label`
+    # absent, the right choice and the predicted ones among the metrics
+    config = {
+        "model": "anneal-round3_step47684-hf",
+        "revision": None,
+        "trust_remote_code": True,
+        "model_path": "weka://checkpoints/anneal-round3/step47684-hf",
+        "model_type": "vllm",
+    }
+    metrics = {
+        "task_name": "arc_challenge:mc",
+        "task_hash": "4f74",
+        "model_hash": "39ee",
+        "model_config": config,
+        "num_instances": 1,
+        "metrics": {"acc_raw": 1.0},
+        "task_config": {"task_core": "arc_challenge", "num_shots": 5, "limit": None},
+    }
+    (tmp_path / "task-000-arc_challenge_mc-metrics.json").write_text(json.dumps(metrics))
+    line = {"doc_id": 0, "native_id": "Mercury_1", "metrics": {
+                "predicted_index_raw": 1, "predicted_index_uncond": None, "correct_choice": 1,
+                "acc_raw": 1, "acc_uncond": None, "no_answer": 0, "bits_per_byte_corr": 0.066},
+            "model_output": [{"sum_logits": -3.0}, {"sum_logits": -0.1}]}  # fmt: skip
+    write(tmp_path / "task-000-arc_challenge_mc-predictions.jsonl", [line])
+    found = read(tmp_path)
+    assert found.models.select("model_name", "step", "regime").rows() == [
+        ("anneal-round3", 47684, "5-shot")
+    ]
+    assert found.responses.select("task", "target_index").rows() == [("arc_challenge:mc", 1)]
+    of_item = found.reported.filter(pl.col("item").is_not_null())
+    assert sorted(of_item["metric"]) == ["acc_raw", "bits_per_byte_corr", "no_answer"]
+
+
 def test_lighteval_results(tmp_path: Path) -> None:
     results = {"config_general": {"model_name": "org/m", "max_samples": None},
                "results": {"leaderboard|arc:challenge|25": {"acc": 0.3, "acc_stderr": 0.01},
@@ -405,6 +439,21 @@ def test_lighteval_details_in_both_spellings(tmp_path: Path, spelling: str) -> N
     assert choice["task"] == "sums"
     assert found.models["model"].to_list() == ["org/m [0-shot]"]
     assert found.reported["value"].to_list() == [1.0, 0.0]
+
+
+def test_names_of_newer_lighteval_details(tmp_path: Path) -> None:
+    row = {
+        "doc": {"query": "q", "choices": ["a", "b"], "gold_index": [0], "id": "1"},
+        "model_response": {"text": [], "logprobs": [-1.5, -2.5]},
+        "metric": {"acc": 1.0},
+    }
+    folder = tmp_path / "details/org/m/2025-11-05T14-43-47.148527"
+    folder.mkdir(parents=True)
+    path = folder / "details_arc__challenge__25_2025-11-05T14-43-47.148527.parquet"
+    pl.DataFrame([row]).write_parquet(path)
+    found = read(path)
+    assert found.models["model"].to_list() == ["org/m [25-shot]"]
+    assert found.responses["task"].to_list() == ["arc:challenge"]
 
 
 def test_every_reader_says_who_writes_such_files() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,13 @@ DIRTY: dict[str, dict[str, pl.DataFrame]] = {
 def test_clean_tables_raise_no_suspicion() -> None:
     assert findings(**CLEAN).is_empty()
     assert findings().equals(empty(Findings))
+
+
+def test_the_page_about_screens_says_how_often_each_is_wrong() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "screens.md").read_text(encoding="utf-8")
+    for entry in SCREENS:
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{entry.name}` |"))
+        assert row.rpartition(" | ")[2] == f"{entry.false_alarm} |", entry.name
 
 
 def test_every_screen_is_tried_here() -> None:

@@ -72,7 +72,12 @@ def _screens() -> list[dict[str, object]]:
     from saltus.screens.screen import SCREENS
 
     return [
-        {"name": entry.name, "question": entry.question, "source": entry.source}
+        {
+            "name": entry.name,
+            "question": entry.question,
+            "false_alarm": entry.false_alarm,
+            "source": entry.source,
+        }
         for entry in SCREENS
     ]
 

@@ -127,6 +127,7 @@ class Scores(Table):
     units = Column(pl.Float64, "tokens, words or characters that a per-unit value averages over")
     chance = Column(pl.Float64, "the metric's expected value for this item under uniform guessing")
     missing = Column(pl.String, "why there is no value; null when there is one")
+    scorer = Column(pl.String, "hash of the scorer; the manifest has its name, version, parameters")
 
 
 class Sets(Table):

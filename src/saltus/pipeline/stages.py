@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -175,6 +175,7 @@ def score(job: Job, metrics: Sequence[str] | None, extract: Extract) -> bool:
     """`responses` to `scores` and, for metrics of many answers at once, `sets`."""
     from saltus.metrics.extract import named
     from saltus.metrics.score import score as score_batch
+    from saltus.metrics.scorers import scorers
     from saltus.metrics.users import recorded, resolve
 
     names = None if metrics is None else [resolve(name) for name in metrics]
@@ -189,10 +190,17 @@ def score(job: Job, metrics: Sequence[str] | None, extract: Extract) -> bool:
     def make(writer: store.TableWriter) -> None:
         responses = store.scan(job.draft, Responses)
         total = responses.select(pl.len()).collect().item()
+        made: dict[str, dict[str, Any]] = {}
+        given = {"extract": extract.name, "failed_as": extract.failed_as} if extract.name else {}
         for start in range(0, total, CHUNK):
-            batch = responses.slice(start, CHUNK).collect()
-            writer.write(Scores, score_batch(batch, names, extraction))
+            batch = score_batch(responses.slice(start, CHUNK).collect(), names, extraction)
+            new = set(batch["metric"].unique()) - made.keys()
+            made |= {entry["metric"]: entry for entry in scorers(new, given)}
+            hashes = {name: entry["scorer"] for name, entry in made.items()}
+            scorer = pl.col("metric").replace_strict(hashes, return_dtype=pl.String)
+            writer.write(Scores, batch.with_columns(scorer=scorer))
             job.progress("score", min(1.0, (start + CHUNK) / total))
+        job.manifest["scorers"] = sorted(made.values(), key=lambda entry: str(entry["metric"]))
         _score_sets(responses, names, extraction, writer)
 
     return job.run("score", (Responses,), options, make, (Scores, Sets))

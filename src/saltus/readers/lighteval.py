@@ -61,8 +61,14 @@ def _is_details(head: Head) -> bool:
 
 
 def task_and_regime(name: str) -> tuple[str, str | None]:
-    """`suite|task|shots` as task and prompt regime; newer files leave the suite out."""
+    """`suite|task|shots` as task and prompt regime; newer files leave the suite out.
+
+    Newer names of files have `__` where a task has `:` or `|`: `arc__challenge__25`.
+    """
     parts = name.split("|")
+    if len(parts) == 1 and "__" in name:
+        *words, last = name.split("__")
+        parts = [":".join(words), last] if last.isdecimal() else parts
     shots = next((part for part in reversed(parts[1:]) if part.isdecimal()), None)
     named = [part for part in parts if part and not part.isdecimal()]
     task = named[1] if len(named) > 1 else named[0] if named else name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,11 @@ from saltus.readers.reader import Batch, Faults, Head, Options, reader
 from saltus.readers.records import Row, Rows, line_records, model_row, number, texts
 
 _NAME = re.compile(r"^task-\d+-(?P<task>.+)-(?:metrics\.json|predictions\.jsonl)(?:\.gz)?$")
-_STEP = re.compile(r"step[_-]?(\d+)")
+_REVISION = re.compile(r"step[_-]?(\d+)")
+_ENDING = re.compile(r"[/_-]?step[_-]?(\d+)(?:-hf|-unsharded)*/?$")
+"""How checkpoints are named where `revision` is null: `.../step47684-hf`, `..._step47684-hf`."""
+_INDICES = ("predicted_index", "correct_choice")
+"""Numbers of choices that stand among the scores, and are none."""
 
 
 class Metrics(msgspec.Struct):
@@ -74,15 +78,32 @@ def _model(path: Path, options: Options, found: Metrics | None) -> Row:
     shots = found.task_config.get("num_shots") if found else None
     regime = f"{shots}-shot" if isinstance(shots, int) else None
     stated = config.get("model")
-    revision = config.get("revision")
-    step = _STEP.search(revision) if isinstance(revision, str) else None
     folders = [parent.name for parent in list(path.absolute().parents)[:3]]
     folder = next((name for name in folders if name and find_model(name)), None)
     name = options.model or (stated if isinstance(stated, str) else None) or folder
     if name is None:
         what = "no metrics file beside it names the model, and no folder does; say NAME=PATH"
         raise ReadError(what, path)
-    return model_row(name, regime=regime, step=int(step.group(1)) if step else None)
+    step = _step(config)
+    bare = _ENDING.sub("", name) or name  # a checkpoint is no model of its own
+    return model_row(bare, regime=regime, step=step)
+
+
+def _step(config: Mapping[str, Any]) -> int | None:
+    """The training step, from the revision or the name of the checkpoint."""
+    patterns = {"revision": _REVISION, "model_path": _ENDING, "model": _ENDING}
+    for key, pattern in patterns.items():
+        hit = pattern.search(str(config.get(key) or ""))
+        if hit:
+            return int(hit.group(1))
+    return None
+
+
+def _scores(metrics: Mapping[str, Any]) -> Iterator[Row]:
+    for metric, stated in metrics.items():
+        value = number(stated)
+        if value is not None and not metric.startswith(_INDICES):
+            yield {"metric": metric, "value": value}
 
 
 @reader(sniff=_is_metrics, source="OLMES, task-<n>-<task>-metrics.json")
@@ -100,11 +121,7 @@ def olmes_metrics(path: Path, options: Options) -> Iterator[Batch]:
         "items": found.num_instances,
         "source": path.name,
     }
-    rows.reported = [
-        {**place, "metric": metric, "value": value}
-        for metric, stated in found.metrics.items()
-        if (value := number(stated)) is not None
-    ]
+    rows.reported = [{**place, **score} for score in _scores(found.metrics)]
     yield rows.batch()
 
 
@@ -126,11 +143,7 @@ def olmes_predictions(path: Path, options: Options) -> Iterator[Batch]:
         place["source"] = f"{path.name}:{line}"
         if answer := _answer(found):
             rows.responses.append({**place, **answer})
-        rows.reported += [
-            {**place, "metric": metric, "value": value}
-            for metric, stated in found.metrics.items()
-            if (value := number(stated)) is not None
-        ]
+        rows.reported += [{**place, **score} for score in _scores(found.metrics)]
         if rows.full:
             yield rows.batch()
     yield rows.batch()._replace(findings=faults.findings())
@@ -138,6 +151,8 @@ def olmes_predictions(path: Path, options: Options) -> Iterator[Batch]:
 
 def _answer(found: Prediction) -> Row:
     outputs, label = found.model_output, found.label
+    if label is None:
+        label = found.metrics.get("correct_choice")
     logits = [number(output.sum_logits) for output in outputs]
     if len(outputs) > 1 and type(label) is int and 0 <= label < len(outputs):
         sizes = [output.num_bytes for output in outputs]

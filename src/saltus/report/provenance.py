@@ -33,7 +33,14 @@ def provenance(manifest: Mapping[str, Any]) -> Provenance:
     names = ("command", "saltus", "created", "seed", "python", "polars")
     values = {"saltus": version(manifest), **manifest, "created": created(manifest)}
     facts = [(name, str(values[name])) for name in names if values.get(name) not in (None, "")]
+    facts += [_scorer(entry) for entry in manifest.get("scorers") or []]
     return Provenance(facts, [_input(entry) for entry in manifest.get("inputs") or []])
+
+
+def _scorer(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Which function made the scores of a metric, with what, and the hash that they carry."""
+    given = "".join(f", {name} {value}" for name, value in entry["parameters"].items() if value)
+    return f"scorer {entry['metric']}", f"{entry['scorer']} ({entry['function']}{given})"
 
 
 def _input(entry: Any) -> Input:

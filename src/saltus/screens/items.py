@@ -13,6 +13,7 @@ from saltus.screens.screen import Evidence, screen_for
 @screen_for(
     "Were all models of a task asked the same items?",
     "lm-evaluation-harness issue 2598: --limit takes the first rows of a task",
+    false_alarm="none",
 )
 def different_items(evidence: Evidence) -> pl.DataFrame:
     """Tasks whose models answered different sets of items."""
@@ -62,6 +63,7 @@ def different_items(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Is an item answered more than once by one model?",
     "LiveBench issue 488: 984 duplicate judgments, 64 of which contradict",
+    false_alarm="none; repeats on purpose are no fault",
 )
 def repeated_items(evidence: Evidence) -> pl.DataFrame:
     """Items with several answers of one model: repeats on purpose, or duplicates."""
@@ -96,6 +98,7 @@ def repeated_items(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Do all items have a score?",
     "science.md 0 (a): beyond 5 % missing a mean no longer speaks of the task",
+    false_alarm="none",
 )
 def missing_scores(evidence: Evidence) -> pl.DataFrame:
     """Models and tasks with items that could not be scored."""
@@ -132,6 +135,7 @@ def missing_scores(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Is the number of items behind a reported mean proven?",
     "lm-evaluation-harness issue 3966: standard errors of exactly 0 inside (0, 1)",
+    false_alarm="none",
 )
 def unproven_items(evidence: Evidence) -> pl.DataFrame:
     """Reported zero-or-one means whose sample size could not be recovered."""
@@ -165,6 +169,7 @@ def unproven_items(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Was a task's size the same for every model?",
     "every_eval_ever pull request 285: sizes stated wrongly in aggregated results",
+    false_alarm="a chance common denominator: below 1 in 1,000",
 )
 def different_sizes(evidence: Evidence) -> pl.DataFrame:
     """Reported tasks whose recovered sizes differ between models."""

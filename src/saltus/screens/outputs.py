@@ -27,6 +27,7 @@ _TEXT = pl.col("output")
 @screen_for(
     "Were answers cut off at the limit of tokens?",
     "lm-evaluation-harness and Inspect: stop reason `length`; a cut answer scores as wrong",
+    false_alarm="none; whether a cut answer was wrong anyway is not known",
 )
 def truncated_answers(evidence: Evidence) -> pl.DataFrame:
     """Answers whose generation ended at the limit of tokens."""
@@ -41,6 +42,7 @@ def truncated_answers(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Are outputs empty?",
     "lm-evaluation-harness issue 443: outputs cut to nothing by a stop sequence at their start",
+    false_alarm="a model that truly says nothing is found too",
 )
 def empty_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs of nothing but white space."""
@@ -55,6 +57,7 @@ def empty_answers(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Did models refuse to answer?",
     "Roettger et al. 2023, XSTest, arXiv:2308.01263: refusals of harmless requests",
+    false_alarm="a task whose right answer begins so; English only",
 )
 def refused_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs that begin like a refusal."""
@@ -69,6 +72,7 @@ def refused_answers(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Do outputs run on past the answer?",
     "Chat templates and missing stop sequences; lm-evaluation-harness `until`",
+    false_alarm="tasks that ask for dialogues or quizzes",
 )
 def overrunning_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs that hold end-of-turn marks or begin the next example themselves."""
@@ -84,6 +88,7 @@ def overrunning_answers(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Do some models' outputs begin with a space and others' not?",
     "lm-evaluation-harness issue 2695: one space more in the prompt, 0.5 % in place of 78.5 %",
+    false_alarm="none; whether it matters depends on the scorer",
 )
 def leading_spaces(evidence: Evidence) -> pl.DataFrame:
     """Tasks where one model nearly always begins with white space and another hardly ever."""
@@ -121,6 +126,9 @@ def leading_spaces(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Does a model always give the same answer?",
     "BIG-bench issue 667: a model that always says yes scores the share of yes",
+    false_alarm=(
+        "below 1e-4 for a guesser; a weak model that truly has one answer is what is looked for"
+    ),
 )
 def constant_answers(evidence: Evidence) -> pl.DataFrame:
     """Models whose answer is the same for nearly all items although the right ones differ."""
@@ -177,6 +185,7 @@ def constant_answers(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Do the models of a family cut the same target into different tokens?",
     "A loss per token is not one measure when the tokens differ; bits per byte is",
+    false_alarm="none",
 )
 def tokenizer_dependent_targets(evidence: Evidence) -> pl.DataFrame:
     """Tasks whose targets have other numbers of tokens in other models of one family."""

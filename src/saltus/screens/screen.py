@@ -40,12 +40,14 @@ class Screen:
         name: as it stands in the findings.
         question: what it asks, in one sentence.
         source: where the artefact was seen.
+        false_alarm: how often it speaks where nothing is wrong; simulated or by its rule.
         function: evidence to rows of `Findings` (without `screen`).
     """
 
     name: str
     question: str
     source: str
+    false_alarm: str
     function: Callable[[Evidence], pl.DataFrame]
 
 
@@ -64,11 +66,11 @@ SCREENS: Registry[Screen] = Registry(
 Function = Callable[[Evidence], pl.DataFrame]
 
 
-def screen_for(question: str, source: str) -> Callable[[Function], Function]:
+def screen_for(question: str, source: str, *, false_alarm: str) -> Callable[[Function], Function]:
     """Registers the function below as a screen; its name is the screen's name."""
 
     def register(function: Function) -> Function:
-        SCREENS.add(Screen(function.__name__, question, source, function))
+        SCREENS.add(Screen(function.__name__, question, source, false_alarm, function))
         return function
 
     return register
