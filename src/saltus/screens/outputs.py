@@ -127,7 +127,8 @@ def leading_spaces(evidence: Evidence) -> pl.DataFrame:
     "Does a model always give the same answer?",
     "BIG-bench issue 667: a model that always says yes scores the share of yes",
     false_alarm=(
-        "below 1e-4 for a guesser; a weak model that truly has one answer is what is looked for"
+        "0 of 80 simulated families; below 1e-4 for a guesser; a weak model that truly has "
+        "one answer is what is looked for"
     ),
 )
 def constant_answers(evidence: Evidence) -> pl.DataFrame:

