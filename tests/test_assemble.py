@@ -173,3 +173,25 @@ def test_falling_metrics_are_turned_round() -> None:
     assert series.rate == pytest.approx([0.4] * 3)
     assert series.successes == pytest.approx([40.0] * 3)
     assert series.chance == pytest.approx(0.5)
+
+
+def test_a_metric_of_whole_sets_counts_by_its_effective_items() -> None:
+    """A share from the U-statistic over subsets has the variance of as many plain items."""
+    rows = [
+        {"model": f"m{size:g}", "metric": "subset_accuracy@5", "params": size, "items": 1000,
+         "value": value, "variance": variance, "successes": None, "chance": 1e-5}
+        for size, value, variance in zip(
+            SIZES, (0.0, 0.2, 1.0), (0.0, 0.2 * 0.8 / 640, 0.0), strict=True)
+    ]  # fmt: skip
+    series = by_axis(estimates(rows), "subset_accuracy@5")["params"]
+    assert series.items == pytest.approx([200, 640, 200])  # at the ends: groups of five
+    assert series.successes == pytest.approx([0, 128, 200])
+    assert series.chance == pytest.approx(1e-5)
+
+
+def test_effective_items_of_a_plain_share_are_its_items() -> None:
+    rows = [
+        {"model": "m", "metric": "pass@4", "params": 1e7, "items": 50, "value": 0.3,
+         "variance": 0.3 * 0.7 / 50, "successes": None, "chance": 0.0}
+    ]  # fmt: skip
+    assert by_axis(estimates(rows), "pass@4")["params"].items == pytest.approx([50])

@@ -17,6 +17,7 @@ from saltus.metrics.sampling import pass_at_k, pass_until, pass_until_likelihood
 from saltus.metrics.score import score, score_sets
 from saltus.metrics.vision import reconstruction, squared_errors, subset_accuracy
 from saltus.tables import Models, Reported, Scores, conform, empty
+from saltus.verdicts.apparent import upper_tail
 from shared import SHARED, needs_shared
 from strategies import rows
 
@@ -201,6 +202,32 @@ def test_the_variance_of_subset_accuracy_matches_a_simulation() -> None:
         for hits in draws[:20]
     ]
     assert np.mean(found) == pytest.approx(np.var(values), rel=0.25)  # type: ignore[arg-type]
+
+
+def test_guessing_a_subset_is_the_power_of_guessing_one() -> None:
+    choices = rows(choice_logprobs=[[-1.0, -2.0, -3.0, -4.0]] * 12, target_index=[0] * 12)
+    assert one(choices, "subset_accuracy@3")["chance"] == pytest.approx(0.25**3)
+    assert one(sampled([[1], [0], [1]]), "subset_accuracy@2")["chance"] == 0.0
+    letters = rows(output=["A", "B", "A"], targets=[["A"]] * 3)
+    assert (
+        one(letters, "subset_accuracy@2")["chance"] is None
+    )  # a guess can hit; who knows how often
+
+
+def test_the_effective_items_of_subsets_keep_the_level_of_the_exact_test() -> None:
+    """ "Is the rate above r?" rejects a rate of r in about 5 %: the sizes of step 1 hold."""
+    n, size, limit = 600, 5, 0.05
+    kinds = np.random.default_rng(2).binomial(n, limit ** (1 / size), 4000)
+    rejected = {k: _above(int(k), n, size, limit) for k in np.unique(kinds)}
+    assert np.mean([rejected[k] for k in kinds]) == pytest.approx(0.05, abs=0.02)
+
+
+def _above(right: int, items: int, size: int, limit: float) -> bool:
+    hits = [[1]] * right + [[0]] * (items - right)
+    found = one(sampled(hits), f"subset_accuracy@{size}")
+    value, variance = float(found["value"]), float(found["variance"])  # type: ignore[arg-type]
+    effective = value * (1 - value) / variance
+    return bool(upper_tail(np.array([value * effective]), np.array([effective]), limit)[0] < 0.05)
 
 
 def test_several_answers_per_item_make_no_subsets() -> None:

@@ -127,6 +127,7 @@ class Metric:
         kind: "answer": one value per answer, and the mean counts; "set": one value of all
             answers of a model to a task (its function returns `SetValue`).
         judged: whether verdicts may rest on it; False for facts about the harness.
+        group: of a set's metric that asks for K right answers at once, K.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Metric:
     summary: str = ""
     kind: Kind = "answer"
     judged: bool = True
+    group: int = 1
 
     @cached_property
     def known_as(self) -> frozenset[str]:

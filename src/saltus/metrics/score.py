@@ -61,13 +61,20 @@ class Batch:
         return self._arguments[name]
 
     @cached_property
-    def _correct(self) -> FloatArray:
-        """Zero or one per answer by the metric that is named for it or the first that fits."""
-        entries = [entry for entry in METRICS if entry.default and entry.binary]
+    def judged_by(self) -> Metric | None:
+        """The zero-or-one metric that is named for `correct`, or the first that fits."""
         if self.judge is not None:
-            return values(self.judge, self).value
+            return self.judge
+        entries = [entry for entry in METRICS if entry.default and entry.binary]
         fits = [entry for entry in entries if self.rows.filter(_has(entry.needs)).height]
-        return values(fits[0], self).value if fits else np.full(self.rows.height, np.nan)
+        return fits[0] if fits else None
+
+    @cached_property
+    def _correct(self) -> FloatArray:
+        """Zero or one per answer by that metric."""
+        if self.judged_by is None:
+            return np.full(self.rows.height, np.nan)
+        return values(self.judged_by, self).value
 
     @cached_property
     def distinct(self) -> tuple[Batch, IntArray]:
@@ -333,7 +340,6 @@ def _set_row(entry: Metric, batch: Batch) -> dict[str, object]:
     rows = batch.rows
     found = entry.compute_set(*map(batch.argument, entry.needs))
     spread = _spread(found, rows)
-    levels = chance_levels(entry, rows)
     known = found.missing is None
     return {
         "model": rows["model"][0],
@@ -343,10 +349,19 @@ def _set_row(entry: Metric, batch: Batch) -> dict[str, object]:
         "variance": spread.variance if known else None,
         "items": spread.items,
         "clusters": spread.clusters,
-        "chance": None if levels.null_count() else levels.mean(),
+        "chance": _set_chance(entry, batch),
         "missing_items": spread.missing_items,
         "missing": found.missing,
     }
+
+
+def _set_chance(entry: Metric, batch: Batch) -> float | None:
+    """What guessing would score; K right answers at once have the K-th power of one's level."""
+    one = batch.judged_by if entry.group > 1 else entry
+    levels = pl.Series([None]) if one is None else chance_levels(one, batch.rows)
+    if levels.null_count():
+        return None
+    return float(levels.to_numpy().mean()) ** entry.group
 
 
 def _spread(found: SetValue, rows: pl.DataFrame) -> _Spread:

@@ -36,6 +36,7 @@ class Preset:
             included.
         learning_rate: peak, of a size whose `build` does not scale it.
         weight_decay: of AdamW, on matrices.
+        data: folder with the files that the family learns from, where it needs any.
     """
 
     sizes: tuple[int, ...]
@@ -46,6 +47,7 @@ class Preset:
     checkpoints: int
     learning_rate: float
     weight_decay: float = 0.01
+    data: str | None = None
 
 
 class Learner(Protocol):
@@ -112,6 +114,7 @@ class Family:
         presets: by name, at least "smoke" and "paper".
         source: paper and section.
         summary: what is trained, in one line.
+        images: sets of `images/` that it learns from; the first that is there is taken.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Family:
     presets: Mapping[str, Preset]
     source: str
     summary: str
+    images: tuple[str, ...] = ()
 
     def preset(self, name: str) -> Preset:
         """A preset by its name.
@@ -134,7 +138,9 @@ class Family:
         return self.presets[name]
 
 
-FAMILIES: Registry[Family] = Registry("family", ("saltus.models.arithmetic",))
+FAMILIES: Registry[Family] = Registry(
+    "family", ("saltus.models.arithmetic", "saltus.models.vision")
+)
 
 
 def family(
@@ -146,11 +152,13 @@ def family(
     presets: Mapping[str, Preset],
     source: str,
     summary: str,
+    images: tuple[str, ...] = (),
 ) -> Callable[[Build], Family]:
     """Registers the function below as a trainable family."""
 
     def register(function: Build) -> Family:
-        return FAMILIES.add(Family(name, function, task, dial, loss_name, presets, source, summary))
+        facts = (name, function, task, dial, loss_name, presets, source, summary, images)
+        return FAMILIES.add(Family(*facts))
 
     return register
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from math import ceil
 
+import polars as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saltus.models.pictures import draw_weights
+from saltus.models.family import Preset
+from saltus.models.pictures import Looking, as_tensor, asked, batch_at, image_set, item_names
+from saltus.models.transformer import draw_weights
 
 FULL = 120  # width of LeNet-5
 CLASSES = 10
@@ -58,4 +61,43 @@ class LeNet(nn.Module):
         first = 2.0 * FIRST * self.convolution1.weight.numel()
         second = 2.0 * SECOND * self.convolution2.weight.numel()
         units = sum(m.weight.numel() for m in (self.units1, self.units2, self.head))
-        return 2 * first + 3 * (second + 2.0 * units)
+        return float(2 * first + 3 * (second + 2.0 * units))
+
+
+def digits(width: int, seed: int, preset: Preset) -> Looking:
+    """A LeNet that learns MNIST; its answers are the log-probabilities of the ten digits."""
+    images = image_set(("mnist",), preset.data)
+    test = asked(images.test, preset.items)
+    pictures, seen = as_tensor(images.train), as_tensor(test)
+    wanted, truth = torch.from_numpy(images.train.labels), torch.from_numpy(test.labels)
+    model = LeNet(width, torch.Generator().manual_seed(seed))
+
+    def losses(pictures: Tensor, wanted: Tensor) -> Tensor:
+        place = model.head.weight.device
+        return functional.cross_entropy(model(pictures.to(place)), wanted.to(place))
+
+    def loss(step: int) -> Tensor:
+        chosen = torch.from_numpy(batch_at(seed, step, preset.batch, len(wanted)))
+        return losses(pictures[chosen], wanted[chosen])
+
+    def validate() -> float:
+        with torch.no_grad():
+            return float(losses(seen, truth))
+
+    def respond() -> pl.DataFrame:
+        with torch.no_grad():
+            logits = model(seen.to(model.head.weight.device)).cpu()
+        logprobs = torch.log_softmax(logits.double(), dim=1)
+        return pl.DataFrame(
+            {
+                "item": item_names(test),
+                "target_index": test.labels,
+                "choice_logprobs": logprobs.tolist(),
+                "output": list(map(str, logits.argmax(1).tolist())),
+            }
+        )
+
+    return Looking(
+        model, model.flops_per_example, preset.batch, 1, preset.learning_rate, loss, validate,
+        respond,
+    )  # fmt: skip

@@ -107,7 +107,7 @@ class Transformer(nn.Module):
         self.blocks = nn.Sequential(*(Block(width) for _ in range(LAYERS)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, tokens)
-        self.apply(lambda module: _draw_weights(module, generator))
+        self.apply(lambda module: draw_weights(module, generator))
 
     def forward(self, ids: Tensor) -> Tensor:
         """(batch, length) tokens to (batch, length, tokens) logits of the next token."""
@@ -116,10 +116,10 @@ class Transformer(nn.Module):
         return logits
 
 
-def _draw_weights(module: nn.Module, generator: torch.Generator) -> None:
+def draw_weights(module: nn.Module, generator: torch.Generator) -> None:
     """Matrices with variance 1 / inputs, embeddings with standard deviation 1/2, no offsets."""
-    if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, 0, module.in_features**-0.5, generator)
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.normal_(module.weight, 0, module.weight[0].numel() ** -0.5, generator)
         nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
         nn.init.normal_(module.weight, 0, 0.5, generator)

@@ -259,17 +259,34 @@ def _rates(points: pl.DataFrame, part: Slice, metric: str | None) -> Rates:
         pl.when(pl.col("successes").null_count() == 0).then(pl.col("successes").mean().round()),
         pl.col("items").min(),
         pl.col("chance").mean(),
+        pl.col("variance").mean(),
     )
-    best, worst = ends(_facts(metric))
+    facts = _facts(metric)
+    best, worst = ends(facts)
     levels = (_floats(frame, "chance") - worst) / (best - worst)
     known = levels[np.isfinite(levels)]
+    rate = (_floats(frame, "value") - worst) / (best - worst)
     items, successes = _floats(frame, "items"), _floats(frame, "successes")
-    return Rates(
-        (_floats(frame, "value") - worst) / (best - worst),
-        successes if best > worst else items - successes,
-        items,
-        float(known.mean()) if len(known) else np.nan,
-    )
+    if facts.kind == "set" and None not in facts.bounds:
+        items = _effective(rate, _floats(frame, "variance") / (best - worst) ** 2, items, facts)
+        successes = rate * items
+    elif best < worst:
+        successes = items - successes
+    return Rates(rate, successes, items, float(known.mean()) if len(known) else np.nan)
+
+
+def _effective(
+    rate: FloatArray, variance: FloatArray, items: FloatArray, metric: Metric
+) -> FloatArray:
+    """Items of the plain share that would be as uncertain as a set's value: r (1 - r) / v.
+
+    At 0 and 1, where the variance is 0, the independent groups of K items that there are.
+    Source: Korn and Graubard (1998), Survey Methodology 24(2), the effective sample size.
+    """
+    spread = rate * (1.0 - rate)
+    inside = (spread > 0.0) & (variance > 0.0)
+    there = np.divide(spread, variance, out=np.full_like(rate, np.nan), where=inside)
+    return np.where(spread > 0.0, there, items // metric.group)
 
 
 class Smooth(NamedTuple):

@@ -26,7 +26,8 @@ class Series:
         metric: thresholded metric, or None.
         rate: (scales,) its value as a share of its range, 1 is best; NaN where missing.
         successes: (scales,) items scored 1; NaN where the items are not known.
-        items: (scales,) number of items; NaN where not known.
+        items: (scales,) number of items, of a set's metric their effective number; NaN where
+            not known.
         chance: its level under uniform guessing; NaN where not known.
         partner: continuous metric, or None.
         z: (scales,) the partner on its link scale, higher is better; NaN where missing.
