@@ -92,6 +92,19 @@ def reading_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that trains families that look at pictures."""
+    command = click.option(
+        "--download", is_flag=True, help="Fetch them into that folder with torchvision."
+    )(command)
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Pictures that vision families learn from: MNIST, CIFAR, Omniglot as published.",
+    )(command)
+
+
 def extraction_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that scores: how the answer is found in a reply."""
     options = [

@@ -93,6 +93,7 @@ class Learner(Protocol):
     def respond(self) -> pl.DataFrame:
         """Answers to the held-out items: columns of `Responses` but for `model` and `source`.
 
+        A family whose answers are no text gives scores per item instead, columns of `Reported`.
         `task` may be left out where the family has one task, `sample` where items have one.
         """
         ...

@@ -44,7 +44,7 @@ family(
 )(_lazy("lenet", "digits"))
 
 _AUTOENCODER = Preset(
-    sizes=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), seeds=5, steps=500, batch=100, items=1000,
+    sizes=(1, 2, 4, 8, 16, 32, 64, 128, 256), seeds=5, steps=300, batch=100, items=1000,
     checkpoints=1, learning_rate=3e-3,
 )  # fmt: skip
 family(
@@ -54,10 +54,12 @@ family(
     loss_name="test images, squared error summed over pixel values from 0 to 1",
     presets={
         "smoke": replace(
-            _AUTOENCODER, sizes=(1, 4, 16, 64, 128, 256), seeds=2, steps=100, items=300
+            _AUTOENCODER, sizes=(1, 4, 16, 32, 64, 128), seeds=2, steps=100, items=300
         ),
         "paper": _AUTOENCODER,
-        "full": replace(_AUTOENCODER, steps=5000, items=10_000),
+        "full": replace(
+            _AUTOENCODER, sizes=(*_AUTOENCODER.sizes, 512), steps=5000, items=10_000
+        ),
     },
     source=f"{SOURCE}, sec. 5, Fig. 7",
     summary="pictures of CIFAR through a bottleneck and back",
@@ -65,15 +67,15 @@ family(
 )(_lazy("autoencoder", "pictures"))
 
 _SEQUENCE = Preset(
-    sizes=(2, 3, 4, 6, 8, 12, 16, 24, 32, 64), seeds=5, steps=1500, batch=32, items=5000,
-    checkpoints=1, learning_rate=3e-3,
+    sizes=(2, 4, 6, 8, 12, 16, 32, 64), seeds=5, steps=500, batch=32, items=5000,
+    checkpoints=1, learning_rate=1e-2,
 )  # fmt: skip
 family(
     "image_sequence",
     task="omniglot",
     loss_name="Omniglot test sequences, nats per image",
     presets={
-        "smoke": replace(_SEQUENCE, sizes=(2, 4, 8, 16, 32, 64), seeds=2, steps=150),
+        "smoke": replace(_SEQUENCE, sizes=(2, 4, 8, 16, 32, 64), seeds=2, steps=100),
         "paper": _SEQUENCE,
         "full": replace(_SEQUENCE, sizes=(*_SEQUENCE.sizes, 96, 128), steps=10_000),
     },

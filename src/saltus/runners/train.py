@@ -11,11 +11,11 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from saltus import __version__, store
 from saltus.errors import SaltusError, StoreError
 from saltus.models.family import FAMILIES, Preset, need_torch
 from saltus.readers.facts import label_expression
-from saltus.tables import Models, Responses, conform
+from saltus.tables import Models, Reported, Responses, Table, conform
 from saltus.tables import schema as columns_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def train(
     preset: str | Preset,
     out: Path,
     *,
+    data: Path | None = None,
+    download: bool = False,
     workers: int | None = None,
     command: str = "",
     progress: Progress = lambda what, share: None,
@@ -50,8 +52,10 @@ def train(
     Args:
         family: name in `FAMILIES`.
         preset: "smoke", "paper", "full", or how much else is trained.
-        out: audit folder to make: `models` and `responses`, a model per run and checkpoint;
-            the final one has no step.
+        out: audit folder to make: `models`, and `responses` or scores per item in `reported`,
+            a model per run and checkpoint; the final one has no step.
+        data: folder with the pictures, for a family that looks at some.
+        download: fetch them there where they are not.
         workers: processes, each with one thread; None takes one per core (one on a GPU).
         command: recorded in the manifest.
         progress: called with "train" or a model's name, and the share that is done.
@@ -65,15 +69,34 @@ def train(
     """
     facts = preset if isinstance(preset, Preset) else FAMILIES[family].preset(preset)
     need_torch()
+    if data is not None:
+        facts = replace(facts, data=str(data.absolute()))
     options = {"family": family, **asdict(facts)}
     if _finished(out, options):
         return False
+    notes = _pictures(FAMILIES[family].images, facts.data, download)
     place = out.absolute().with_name(f".{out.name}.training")
     with _begun(place, options):
         _train_runs(_runs(family, facts), facts.steps, place, workers, progress)
-        _write(out, place, options, command)
+        _write(out, place, options, {"command": command, "notes": notes})
         shutil.rmtree(place)
     return True
+
+
+def _pictures(names: tuple[str, ...], folder: str | None, download: bool) -> list[str]:
+    """What a family looks at, found before anything is begun, in a note for the manifest.
+
+    Raises:
+        SaltusError: the pictures are not there or damaged, or the family looks at none.
+    """
+    from saltus.images.load import load_first
+
+    if not names:
+        if folder is not None:
+            raise SaltusError("this family learns from no files; leave --data out")
+        return []
+    found = load_first(names, None if folder is None else Path(folder), download)
+    return [f"{found.title} from {found.source}; {found.split}"]
 
 
 def _runs(family: str, preset: Preset) -> list[Run]:
@@ -217,7 +240,7 @@ def _show(done: Sequence[int], runs: Sequence[Run], steps: int, progress: Progre
             progress(f"{run.model}@seed{run.seed}", count / steps)
 
 
-def _write(out: Path, place: Path, options: dict[str, Any], command: str) -> None:
+def _write(out: Path, place: Path, options: dict[str, Any], facts: Mapping[str, Any]) -> None:
     """The audit folder, as a whole, from the answers of every checkpoint of every run."""
     files = sorted(place.glob("*/answers-*.parquet"))
     steps = options["steps"]
@@ -225,12 +248,14 @@ def _write(out: Path, place: Path, options: dict[str, Any], command: str) -> Non
     def make(writer: store.TableWriter) -> None:
         for file in files:
             table = _labelled(pl.read_parquet(file), steps)
-            writer.write(Responses, _of(Responses, table))
+            scored = "metric" in table.columns
+            answers: type[Table] = Reported if scored else Responses
+            writer.write(answers, _of(answers, table))
             writer.write(Models, _of(Models, table.head(1)))
 
     with store.draft_of(out) as draft:
-        manifest = store.new_manifest() | {"command": command}
-        store.run_stage(draft, manifest, VERB, (), options, make, (Models, Responses))
+        manifest = store.new_manifest() | facts
+        store.run_stage(draft, manifest, VERB, (), options, make, (Models, Responses, Reported))
         store.save_manifest(draft, manifest)
 
 
@@ -242,7 +267,7 @@ def _labelled(table: pl.DataFrame, steps: int) -> pl.DataFrame:
     return facts.with_columns(label_expression(), source=source)
 
 
-def _of(schema: type[Models] | type[Responses], table: pl.DataFrame) -> pl.DataFrame:
+def _of(schema: type[Table], table: pl.DataFrame) -> pl.DataFrame:
     """The columns of one table."""
     names = [name for name in columns_of(schema) if name in table.columns]
     return conform(table.select(names), schema)
