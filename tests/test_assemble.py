@@ -195,3 +195,15 @@ def test_effective_items_of_a_plain_share_are_its_items() -> None:
          "variance": 0.3 * 0.7 / 50, "successes": None, "chance": 0.0}
     ]  # fmt: skip
     assert by_axis(estimates(rows), "pass@4")["params"].items == pytest.approx([50])
+
+
+def test_one_token_per_item_is_coarse_for_errors_but_not_for_probabilities() -> None:
+    def partner(name: str) -> str | None:
+        rows = [
+            {"model": f"m{size:g}", "metric": metric, "params": size, "value": value, "units": 100}
+            for size in SIZES for metric, value in (("exact_match", 0.5), (name, 0.4))
+        ]  # fmt: skip
+        return by_axis(estimates(rows))["params"].partner
+
+    assert partner("token_error_rate") is None
+    assert partner("target_log_loss") == "target_log_loss"

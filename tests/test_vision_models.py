@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="the families are trained with PyTorch (saltus[train])")
 
 from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from saltus.cli import main  # noqa: E402
 from saltus.images.dataset import Images  # noqa: E402
 from saltus.metrics.score import score  # noqa: E402
 from saltus.models.autoencoder import Autoencoder  # noqa: E402
@@ -30,6 +33,8 @@ from saltus.models.image_sequence import (  # noqa: E402
 )
 from saltus.models.lenet import LeNet  # noqa: E402
 from saltus.models.pictures import batch_at  # noqa: E402
+from saltus.pipeline import audit  # noqa: E402
+from saltus.runners.train import train  # noqa: E402
 from saltus.tables import Reported, Responses, conform  # noqa: E402
 
 VISION = ("lenet", "autoencoder", "image_sequence")
@@ -218,3 +223,42 @@ def test_every_epoch_is_another_order_of_all_examples() -> None:
     epochs = [np.concatenate([batch_at(7, e * 5 + s, 4, 20) for s in range(5)]) for e in (0, 1)]
     assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
     assert not np.array_equal(*epochs)
+
+
+@pytest.mark.parametrize("name", VISION)
+def test_a_trained_folder_can_be_judged(name: str, folder: Path, tmp_path: Path) -> None:
+    whole = FAMILIES[name].preset("smoke")
+    preset = replace(whole, sizes=whole.sizes[:4], seeds=2, steps=2, batch=8, items=100)
+    out = tmp_path / name
+    assert train(name, preset, out, data=folder, workers=1)
+    metric = "subset_accuracy@5" if name == "lenet" else None
+    found = audit(out, models=out / "models.parquet", metric=metric, resamples=99)
+    params = found.verdicts.filter(pl.col("axis") == "params", ~pl.col("inverse"))
+    assert params["apparent"].null_count() == 0
+    pair = {
+        "lenet": ("subset_accuracy@5", "correct_choice_probability"),
+        "autoencoder": ("reconstruction", "squared_error"),
+        "image_sequence": ("exact_match", "target_log_loss"),
+    }[name]
+    assert set(params.select("metric", "partner").iter_rows()) == {pair}
+    (note,) = json.loads((out / "manifest.json").read_text())["notes"]
+    assert ".npz" in note
+
+
+def test_pictures_are_looked_for_before_anything_is_trained(folder: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    out = str(tmp_path / "out")
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
+    for given, told in (
+        (["lenet"], "MNIST is needed: put train-images-idx3-ubyte.gz"),
+        (["lenet", "--data", str(tmp_path / "no")], "no such folder; MNIST is needed"),
+        (["lenet", "--data", str(tmp_path)], "MNIST is four files; put train-labels"),
+        (["image_sequence", "--data", str(tmp_path)], "Omniglot is not there; put images_back"),
+        (["addition", "--data", str(folder)], "this family learns from no files"),
+        (["lenet", "--preset", "huge", "--data", str(folder)], "no preset of lenet named 'huge'"),
+    ):
+        result = runner.invoke(main, ["train", *given, "--out", out])
+        assert result.exit_code == 1
+        assert told in result.output
+        assert len(result.output.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["train-images-idx3-ubyte"]

@@ -57,9 +57,7 @@ family(
             _AUTOENCODER, sizes=(1, 4, 16, 32, 64, 128), seeds=2, steps=100, items=300
         ),
         "paper": _AUTOENCODER,
-        "full": replace(
-            _AUTOENCODER, sizes=(*_AUTOENCODER.sizes, 512), steps=5000, items=10_000
-        ),
+        "full": replace(_AUTOENCODER, sizes=(*_AUTOENCODER.sizes, 512), steps=5000, items=10_000),
     },
     source=f"{SOURCE}, sec. 5, Fig. 7",
     summary="pictures of CIFAR through a bottleneck and back",

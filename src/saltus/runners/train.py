@@ -244,18 +244,18 @@ def _write(out: Path, place: Path, options: dict[str, Any], facts: Mapping[str, 
     """The audit folder, as a whole, from the answers of every checkpoint of every run."""
     files = sorted(place.glob("*/answers-*.parquet"))
     steps = options["steps"]
+    scored = "metric" in pl.read_parquet_schema(files[0])
+    answers: type[Table] = Reported if scored else Responses
 
     def make(writer: store.TableWriter) -> None:
         for file in files:
             table = _labelled(pl.read_parquet(file), steps)
-            scored = "metric" in table.columns
-            answers: type[Table] = Reported if scored else Responses
             writer.write(answers, _of(answers, table))
             writer.write(Models, _of(Models, table.head(1)))
 
     with store.draft_of(out) as draft:
         manifest = store.new_manifest() | facts
-        store.run_stage(draft, manifest, VERB, (), options, make, (Models, Responses, Reported))
+        store.run_stage(draft, manifest, VERB, (), options, make, (Models, answers))
         store.save_manifest(draft, manifest)
 
 

@@ -186,12 +186,17 @@ def _partner_names(rows: pl.DataFrame, hard: str | None) -> list[str]:
         name
         for wanted in _facts(hard).partners
         for name, facts in present.items()
-        if facts and facts.name == wanted and not _coarse(rows, name)
+        if facts and facts.name == wanted and not _coarse(rows, facts, name)
     ]
 
 
-def _coarse(rows: pl.DataFrame, name: str) -> bool:
-    """Whether a per-token score is as all-or-nothing as the whole: one token per item."""
+def _coarse(rows: pl.DataFrame, facts: Metric, name: str) -> bool:
+    """Whether errors per token are as all-or-nothing as the whole: one token per item.
+
+    The probability of a single token still moves with the model.
+    """
+    if facts.link != "error_rate":
+        return False
     found = rows.filter(pl.col("metric") == name, pl.col("units").is_not_null())
     share = (found["units"] / found["items"]).to_numpy()
     return bool(len(share) and np.median(share) < FEWEST_UNITS)
