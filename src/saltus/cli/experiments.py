@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from saltus.cli.common import JSON, SEED, command_line, progress_bars, show
+from saltus.cli.common import JSON, SEED, command_line, data_options, progress_bars, show
 
 
 @click.command()
@@ -38,6 +38,7 @@ from saltus.cli.common import JSON, SEED, command_line, progress_bars, show
     metavar="DIR",
     help="Audit folder of your own: figures 3 to 6 show it too; repeat.",
 )
+@data_options
 @SEED
 @JSON
 def reproduce(
@@ -46,6 +47,8 @@ def reproduce(
     out: Path,
     trained: Path | None,
     responses: tuple[Path, ...],
+    data: Path | None,
+    download: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -59,6 +62,7 @@ def reproduce(
         saltus reproduce all --preset smoke --out figures/
         saltus reproduce fig2 fig9
         saltus reproduce fig3 fig4 --responses audit/
+        saltus reproduce fig7 fig8 fig10 --data pictures/
     """
     from saltus.experiments.reproduce import reproduce as run
 
@@ -70,6 +74,8 @@ def reproduce(
             seed=seed,
             trained=trained,
             responses=responses,
+            data=data,
+            download=download,
             command=command_line(),
             progress=progress,
         )

@@ -113,7 +113,10 @@ class Experiment:
 
 
 # on the page in this order
-ORDER = ("fig2", "fig3", "fig4", "fig5", "fig6", "fig9", "predictions", "addition", "loss")
+ORDER = (
+    "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig10", "predictions",
+    "addition", "loss",
+)  # fmt: skip
 EXPERIMENTS: Registry[Experiment] = Registry(
     "experiment", tuple(f"saltus.experiments.{name}" for name in ORDER)
 )

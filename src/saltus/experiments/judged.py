@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from saltus.estimates.estimate import estimate
-from saltus.metrics.score import score
+from saltus.metrics.score import score, score_sets
 from saltus.report.plates import Sheet
-from saltus.tables import Reported, Sets, empty
+from saltus.tables import Reported, empty
 from saltus.verdicts.assemble import assemble
 from saltus.verdicts.judge import judge
 
@@ -21,11 +21,15 @@ RESAMPLES = 999
 
 
 def estimates_of(
-    models: pl.DataFrame, responses: pl.DataFrame, metrics: list[str] | None = None
+    models: pl.DataFrame,
+    responses: pl.DataFrame,
+    metrics: list[str] | None = None,
+    reported: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Table `Estimates` of answers, as the road makes it."""
+    """Table `Estimates` of answers, and of scores that are reported, as the road makes it."""
     scores = score(responses, metrics).lazy()
-    return estimate(scores, empty(Reported), models, empty(Sets))
+    stated = empty(Reported) if reported is None else reported
+    return estimate(scores, stated, models, score_sets(responses, metrics or ()))
 
 
 def judge_responses(
@@ -54,31 +58,36 @@ def judge_estimates(
 
 
 def per_seed(
-    estimates: pl.DataFrame, rng: np.random.Generator, *, axis: str = "params"
+    estimates: pl.DataFrame,
+    rng: np.random.Generator,
+    *,
+    axis: str = "params",
+    metric: str | None = None,
 ) -> pl.DataFrame:
     """Verdicts of every seed alone, and of all seeds merged (seed null), one row each.
 
     A single seed cannot tell its own noise, so it borrows that of one run from the spread
     between seeds, where there are enough of them.
     """
-    tau = _run_noise(estimates, axis)
-    whole = judge_estimates(estimates, rng, axis=axis)
+    tau = _run_noise(estimates, axis, metric)
+    whole = judge_estimates(estimates, rng, axis=axis, metric=metric)
     parts = [whole.with_columns(seed=pl.lit(None, pl.Int64))]
     for seed in estimates["seed"].drop_nulls().unique().sort():
         alone = estimates.filter(pl.col("seed") == seed)
         for task, rows in alone.partition_by("task", as_dict=True, maintain_order=True).items():
-            found = judge_estimates(rows, rng, tau=tau.get(str(task[0])), axis=axis)
+            noise = tau.get(str(task[0]))
+            found = judge_estimates(rows, rng, tau=noise, axis=axis, metric=metric)
             parts.append(found.with_columns(seed=pl.lit(seed, pl.Int64)))
     return pl.concat(parts).sort("family", "task", "seed", nulls_last=True, maintain_order=True)
 
 
-def _run_noise(estimates: pl.DataFrame, axis: str) -> dict[str, float]:
+def _run_noise(estimates: pl.DataFrame, axis: str, metric: str | None) -> dict[str, float]:
     """Task to the noise of one run on the link scale, from the runs merged at each scale.
 
     `assemble` gives that of their mean, which is smaller by the root of their number.
     """
     found = {}
-    for series in assemble(estimates):
+    for series in assemble(estimates, metric):
         if series.axis == axis and series.tau_source == "runs at one scale" and series.tau:
             runs = min(label.count(" + ") + 1 for label in series.models)
             found[series.task] = series.tau * float(np.sqrt(runs))

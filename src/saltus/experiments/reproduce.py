@@ -34,6 +34,8 @@ def reproduce(
     seed: int = 0,
     trained: Path | None = None,
     responses: Sequence[Path] = (),
+    data: Path | None = None,
+    download: bool = False,
     command: str = "",
     progress: Progress = lambda name, share: None,
 ) -> pl.DataFrame:
@@ -47,6 +49,9 @@ def reproduce(
         trained: folder whose subfolders are audit folders of trained families; those are not
             trained again.
         responses: audit folders with answers or scores of the user's own families.
+        data: folder with the pictures that vision families learn from; without it those
+            figures are left out of "all".
+        download: fetch the pictures there where they are not.
         command: recorded in the manifests.
         progress: called with an experiment's name and the share of it that is done.
 
@@ -62,12 +67,20 @@ def reproduce(
     chosen = [EXPERIMENTS[name] for name in _names(names)]
     for folder in responses:
         store.load_manifest(folder)
-    families = TrainedFamilies(out / "trained", preset, trained, command, progress)
+    families = TrainedFamilies(out / "trained", preset, trained, command, progress, data, download)
     families.check({family for entry in chosen for family in entry.families})
+    lacking = {entry.name: families.lacking(entry.families) for entry in chosen}
+    left_out = {name: why for name, why in lacking.items() if why is not None}
+    for name, why in left_out.items():
+        if name in names:
+            raise SaltusError(f"{name}: {why}")
     _check(out)
     manifest = _manifest(command, preset, seed)
     rows = []
     for entry in chosen:
+        if entry.name in left_out:
+            rows.append(_left_out(entry, left_out[entry.name]))
+            continue
         progress(entry.name, 0.0)
         context = Context(entry.name, preset, seed, families.folder, tuple(responses))
         rows.append(_run(entry, context, out, manifest))
@@ -75,6 +88,12 @@ def reproduce(
     store.save_manifest(out, manifest | {"inputs": _inputs_of(out), "stages": {}})
     write_index(out, [entry.name for entry in EXPERIMENTS], manifest | {"inputs": _inputs_of(out)})
     return pl.DataFrame(rows)
+
+
+def _left_out(entry: Experiment, why: str) -> dict[str, Any]:
+    """The row of an experiment whose pictures are not there."""
+    nothing = {"checks": "left out", "cpu_seconds": 0.0, "folder": ""}
+    return {"experiment": entry.name, "verdict": why} | nothing
 
 
 def _names(names: Sequence[str]) -> list[str]:

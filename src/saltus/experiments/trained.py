@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saltus import store
+from saltus.errors import ReadError, SaltusError
 
 Progress = Callable[[str, float | None], None]
 
@@ -21,6 +22,8 @@ class TrainedFamilies:
         given: folder of families trained before, which are not trained again.
         command: recorded in the manifests of the trainings.
         progress: called with what is trained and the share that is done.
+        data: folder with the pictures that vision families learn from.
+        download: fetch them there where they are not.
     """
 
     home: Path
@@ -28,6 +31,8 @@ class TrainedFamilies:
     given: Path | None
     command: str
     progress: Progress
+    data: Path | None = None
+    download: bool = False
 
     def folder(self, family: str) -> Path:
         """The audit folder of a family's answers; trains it, or goes on, where it is not there.
@@ -37,10 +42,14 @@ class TrainedFamilies:
         """
         if (found := self._given(family)) is not None:
             return found
+        from saltus.models.family import FAMILIES
         from saltus.runners.train import train
 
         out = self.home / self.preset / family
-        train(family, self.preset, out, command=self.command, progress=self.progress)
+        train(
+            family, self.preset, out, data=self.data if FAMILIES[family].images else None,
+            download=self.download, command=self.command, progress=self.progress,
+        )  # fmt: skip
         return out
 
     def check(self, families: Iterable[str]) -> None:
@@ -55,6 +64,26 @@ class TrainedFamilies:
             if self._given(family) is None:
                 FAMILIES[family].preset(self.preset)
                 need_torch()
+
+    def lacking(self, families: Iterable[str]) -> str | None:
+        """Why the pictures of one of these families are not there, and what to do; else None.
+
+        Raises:
+            ReadError: they are there and damaged.
+        """
+        from saltus.images.load import load_first
+        from saltus.models.family import FAMILIES
+
+        for family in families:
+            images = FAMILIES[family].images
+            if images and self._given(family) is None:
+                try:
+                    load_first(images, self.data, self.download)
+                except ReadError:
+                    raise
+                except SaltusError as fault:
+                    return str(fault)
+        return None
 
     def _given(self, family: str) -> Path | None:
         found = None if self.given is None else self.given / family

@@ -254,7 +254,7 @@ def _write(out: Path, place: Path, options: dict[str, Any], facts: Mapping[str, 
             writer.write(Models, _of(Models, table.head(1)))
 
     with store.draft_of(out) as draft:
-        manifest = store.new_manifest() | facts
+        manifest = {**store.new_manifest(), **facts}
         store.run_stage(draft, manifest, VERB, (), options, make, (Models, answers))
         store.save_manifest(draft, manifest)
 
