@@ -128,6 +128,12 @@ def test_every_seed_and_all_together_are_judged(name: str, outcomes: dict[str, O
     assert all(check.detail for check in outcome.checks)
 
 
+def test_k_of_k_is_judged_with_both_partners(outcomes: dict[str, Outcome]) -> None:
+    pairs = sheet(outcomes["fig10"], "verdicts").group_by("metric", "partner").len()
+    assert pairs.height == 2 * 5
+    assert set(pairs["partner"]) == {"correct_choice_probability", "choice_log_loss"}
+
+
 def test_a_smooth_family_is_never_a_break(outcomes: dict[str, Outcome]) -> None:
     for outcome in outcomes.values():
         verdicts = sheet(outcome, "verdicts").filter(

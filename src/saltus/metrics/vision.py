@@ -47,8 +47,8 @@ def _subset_entry(size: int) -> Metric:
         f"subset_accuracy@{size}", function, ("item", "correct"), "share of subsets", "higher",
         (0.0, 1.0), "thresholded", f"{SOURCE}, app. B; U-statistic over subsets of items",
         (f"all_of_{size}",), kind="set", group=size,
-        partners=("correct_choice_probability", "brier_sum", "token_error_rate",
-                  "char_error_rate"),
+        partners=("correct_choice_probability", "choice_log_loss", "brier_sum",
+                  "token_error_rate", "char_error_rate"),
         summary=f"Probability that {size} items drawn at random are all answered right.",
     )  # fmt: skip
 

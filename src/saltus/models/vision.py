@@ -65,7 +65,7 @@ family(
 )(_lazy("autoencoder", "pictures"))
 
 _SEQUENCE = Preset(
-    sizes=(2, 4, 6, 8, 12, 16, 32, 64), seeds=5, steps=500, batch=32, items=5000,
+    sizes=(2, 4, 6, 8, 12, 16, 32, 64), seeds=5, steps=400, batch=32, items=5000,
     checkpoints=1, learning_rate=1e-2,
 )  # fmt: skip
 family(
