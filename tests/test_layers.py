@@ -15,8 +15,8 @@ import saltus
 ROOT = Path(saltus.__file__).parent
 LAYERS = [
     "errors", "registry", "tables", "store", "kernels", "tasks", "worlds", "readers", "images",
-    "models", "metrics", "estimates", "screens", "curves", "verdicts", "forecasts", "report",
-    "writers", "runners", "pipeline", "experiments", "catalogue", "cli", "__main__",
+    "models", "metrics", "estimates", "screens", "curves", "verdicts", "losses", "forecasts",
+    "report", "writers", "runners", "pipeline", "experiments", "catalogue", "cli", "__main__",
 ]  # fmt: skip
 FREE = {"__init__"}  # the package's own lazy names
 ONLY = {

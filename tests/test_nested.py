@@ -154,7 +154,7 @@ def test_what_cannot_be_tested_says_why(change: dict[str, FloatArray], words: st
     rng = np.random.default_rng(3)
     given = {
         "loss": np.linspace(2.0, 4.0, 20), "labels": np.repeat([8.0, 9.0], 10),
-        "y": rng.uniform(size=20), "runs": np.arange(20.0),
+        "y": rng.uniform(size=20), "runs": np.arange(20),
     }  # fmt: skip
     found = effect(**{**given, **change}, rng=rng)
     assert words in found.status

@@ -363,9 +363,72 @@ class Disagreements(Table):
     target = Column(pl.String, "start of the first accepted answer")
 
 
+class SameLoss(Table):
+    """Whether size (or family) matters for one metric at equal pre-training loss."""
+
+    name = "same_loss"
+    effect = Column(pl.String, "size, or family", required=True)
+    family = Column(pl.String, "family; several joined by ` + ` where families are compared", True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    metric = Column(pl.String, "metric", required=True)
+    loss_name = Column(pl.String, "corpus and split of the loss")
+    unit = Column(pl.String, "unit of the loss", required=True)
+    points = Column(pl.Int64, "checkpoints that took part", required=True)
+    runs = Column(pl.Int64, "training runs that they come from", required=True)
+    sizes = Column(pl.Int64, "distinct sizes; null: families are compared")
+    slope = Column(pl.Float64, "metric per decade of size (against the first family) at equal loss")
+    slope_low = Column(pl.Float64, "lower end of its 90 % interval")
+    slope_high = Column(pl.Float64, "upper end")
+    margin = Column(pl.Float64, "effect below which performance counts as the same", required=True)
+    same = Column(pl.Boolean, "the interval lies within the margin; null: no interval")
+    p = Column(pl.Float64, "F test that takes checkpoints as independent")
+    p_runs = Column(pl.Float64, "the same with labels permuted between runs")
+    bh = Column(pl.Float64, "p_runs (p where null) adjusted by Benjamini and Hochberg")
+    p_shape = Column(pl.Float64, "F test of a curve that itself depends on size (or family)")
+    residual = Column(pl.Float64, "standard deviation about the common curve, metric's unit")
+    rmse_left_out = Column(pl.Float64, "error of each size under the curve of the others")
+    points_left_out = Column(pl.Int64, "points predicted so")
+    worst_size = Column(pl.Float64, "size predicted worst, parameters")
+    note = Column(pl.String, "a warning")
+    status = Column(pl.String, "tested, or why not, in words", required=True)
+
+
+class LossThresholds(Table):
+    """Where the performance of one family bends along the loss, and who reaches that loss."""
+
+    name = "loss_thresholds"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    metric = Column(pl.String, "metric", required=True)
+    loss_name = Column(pl.String, "corpus and split of the loss")
+    unit = Column(pl.String, "unit of the loss", required=True)
+    points = Column(pl.Int64, "checkpoints that took part", required=True)
+    runs = Column(pl.Int64, "training runs that they come from", required=True)
+    shape = Column(pl.String, "what the curve does, in words", required=True)
+    chance = Column(pl.Float64, "level under guessing; null: not known")
+    level = Column(pl.Float64, "value at the bend")
+    threshold = Column(pl.Float64, "loss of the bend")
+    threshold_low = Column(pl.Float64, "lower end of its 95 % interval; null: open")
+    threshold_high = Column(pl.Float64, "upper end; null: open")
+    rise = Column(pl.Float64, "change of the slope at the bend, metric per unit of loss")
+    inflation = Column(pl.Float64, "variance inflation by the correlation within runs")
+    best_smooth = Column(pl.String, "smooth law with the lowest BIC")
+    best_broken = Column(pl.String, "broken law with the lowest BIC")
+    bic_gap = Column(pl.Float64, "BIC of the smooth less that of the broken one; a description")
+    params = Column(pl.Float64, "parameters at which the family's loss falls to the threshold")
+    params_low = Column(pl.Float64, "lower end of its 95 % interval")
+    params_high = Column(pl.Float64, "upper end; null: perhaps never")
+    flops = Column(pl.Float64, "training FLOPs at which it does")
+    flops_low = Column(pl.Float64, "lower end of its 95 % interval")
+    flops_high = Column(pl.Float64, "upper end; null: perhaps never")
+    status = Column(pl.String, "found, or what is missing, in words", required=True)
+
+
 TABLES: tuple[type[Table], ...] = (
     Models, Responses, Reported, Findings, Scores, Sets, Estimates, Fits, Verdicts, Bands,
-    Triplets, MetricCounts, MetricTests, Sweeps, Disagreements,
+    Triplets, MetricCounts, MetricTests, Sweeps, Disagreements, SameLoss, LossThresholds,
 )  # fmt: skip
 
 

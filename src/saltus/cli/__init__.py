@@ -16,6 +16,7 @@ FILES = (
     "cache",
     "convert",
     "experiments",
+    "loss",
     "metrics",
     "models",
     "studies",

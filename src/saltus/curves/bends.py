@@ -8,8 +8,8 @@ from saltus.curves.curve import FloatArray
 from saltus.curves.law import INF, Parts, law, product
 
 FREE = (-INF, INF)
-STEEPNESS = np.array([1.5, 3.0, 6.0, 12.0, 25.0])
-MIDPOINTS = np.array([-0.3, 0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.3])
+STEEPNESS = np.array([1.5, 4.0, 9.0, 20.0, 60.0])
+MIDPOINTS = np.array([-0.4, -0.1, 0.06, 0.17, 0.28, 0.39, 0.5, 0.61, 0.72, 0.83, 0.94, 1.1, 1.4])
 
 
 def _logistic(x: FloatArray, steepness: FloatArray, midpoint: FloatArray) -> Parts:
@@ -30,9 +30,10 @@ def _logistic_starts(low: FloatArray, high: FloatArray) -> FloatArray:
 @law(
     axis="scale",
     linear={"floor": FREE, "ceiling": FREE},
-    nonlinear={"steepness": (0.01, 40.0), "midpoint": (-60.0, 60.0)},
+    nonlinear={"steepness": (0.01, 40.0), "midpoint": (-INF, INF)},
+    near={"midpoint": 1.0},
     starts=_logistic_starts,
-    refined=3,
+    refined=2,
     question="Does the score pass from one level to another along a sigmoid?",
     source="Owen (2024), arXiv 2401.04757; Ruan et al. (2024), arXiv 2405.10938",
 )
@@ -44,9 +45,10 @@ def sigmoid(x: FloatArray, steepness: FloatArray, midpoint: FloatArray) -> Parts
 @law(
     axis="loss",
     linear={"floor": FREE, "ceiling": FREE},
-    nonlinear={"steepness": (-200.0, -0.01), "midpoint": (-60.0, 60.0)},
+    nonlinear={"steepness": (-200.0, -0.01), "midpoint": (-INF, INF)},
+    near={"midpoint": 1.0},
     starts=lambda low, high: _logistic_starts(low, high) * np.array([-1.0, 1.0]),
-    refined=3,
+    refined=2,
     question="Does the score follow one sigmoid of the loss?",
     source="Bhagia et al. (2024), arXiv 2412.04403, step 2: a / (1 + exp(-k (L - L0))) + b with "
     "a = ceiling - floor and b = floor",

@@ -55,6 +55,8 @@ class Law:
         linear: names of the linear parameters, one per column.
         nonlinear: names of the others, in the order of the formula.
         bounds: lower and upper end of every parameter, linear ones first; equal ends fix it.
+        near: names of places on the axis that must lie near the data, with how many ranges of x
+            they may lie beyond its ends; given bounds take their place.
         starts: (lowest x, highest x), each (curves, 1) or (curves, 1, 2) -> start points
             (curves or 1, starts, nonlinear).
         axis: what x is: "scale" (log10 of params, tokens or FLOPs), "loss" (nats or bits);
@@ -72,6 +74,7 @@ class Law:
     linear: tuple[str, ...]
     nonlinear: tuple[str, ...]
     bounds: Bounds
+    near: dict[str, float]
     starts: Starts
     axis: str
     refined: int
@@ -110,6 +113,7 @@ def law(
     axis: str,
     question: str,
     source: str,
+    near: dict[str, float] | None = None,
     refined: int = 1,
     scan: str | None = None,
     least_points: int | None = None,
@@ -121,8 +125,8 @@ def law(
         free = sum(low < high for low, high in bounds.values())
         return LAWS.add(
             Law(
-                formula.__name__, formula, tuple(linear), tuple(nonlinear), bounds, starts, axis,
-                refined, scan, least_points or free, question, source,
+                formula.__name__, formula, tuple(linear), tuple(nonlinear), bounds, near or {},
+                starts, axis, refined, scan, least_points or free, question, source,
             )
         )  # fmt: skip
 

@@ -102,7 +102,7 @@ def effect(
     loss: FloatArray,
     labels: FloatArray,
     y: FloatArray,
-    runs: FloatArray,
+    runs: IntArray,
     rng: np.random.Generator | None,
     draws: int = 999,
 ) -> Effect:

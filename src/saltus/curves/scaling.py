@@ -148,8 +148,8 @@ def ladder_tied(x: FloatArray, exponent: FloatArray) -> Parts:
 def _broken_starts(low: FloatArray, high: FloatArray) -> FloatArray:
     """Starts of (first exponent, its change, log10 of the break, sharpness)."""
     firsts, changes = np.array([0.01, 0.15, 0.4, 1.0]), np.array([-0.8, -0.2, 0.3, 0.9, 2.0])
-    grid = product(firsts, changes, np.linspace(0.15, 0.85, 6), np.array([0.08, 0.3, 1.0]))
-    first, change, place, sharpness = grid.T
+    grid = product(np.linspace(0.1, 0.9, 6), np.array([0.03, 0.15, 0.6]), firsts, changes)
+    place, sharpness, first, change = grid.T
     span = high - low
     return np.stack(
         [*(np.broadcast_to(c, (*span.shape[:1], c.size)) for c in (first, change)),
@@ -162,13 +162,14 @@ def _broken_starts(low: FloatArray, high: FloatArray) -> FloatArray:
     axis="scale",
     linear={"limit": FREE, "gain": FREE},
     nonlinear={
-        "first_exponent": (-3.0, 3.0),
-        "exponent_change": (-6.0, 6.0),
-        "log10_break": (-30.0, 60.0),
+        "first_exponent": (0.0, 3.0),
+        "exponent_change": (-3.0, 6.0),
+        "log10_break": (-INF, INF),
         "sharpness": (0.02, 3.0),
     },
+    near={"log10_break": 0.5},
     starts=_broken_starts,
-    refined=4,
+    refined=6,
     least_points=9,
     question="Does one power law pass over into another?",
     source="Caballero et al. (2022), arXiv 2210.14891, eq. 1 with one break",

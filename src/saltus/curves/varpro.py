@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,10 @@ from saltus.curves.scan import knots
 
 CONVERGED = "converged"
 STEPS = 100
-NO_GAIN = 1e-12  # predicted share of the residual sum of squares below which a step is the last
+FLAT = 1e-6  # gain of the last step below which the end of the steps is a minimum, if a flat one
+SHRINK = 0.3  # share of finished curves at which they are set aside
+NO_GAIN = 1e-15  # predicted share of the residual sum of squares below which a step is the last
+ROUGH = 1e-3  # the same while several starts are still in the race
 ROUNDING = 1e-26  # share of the sum of squares below which a residual is rounding
 CELLS = 2_000_000  # values held at once while the grid is searched
 DAMPING, EASE, STIFFEN, STIFFEST = 1e-3, 0.1, 8.0, 1e12
@@ -146,7 +150,14 @@ def _data(
         places = np.where(known if flat == 1 else known[..., None], places, fill)
         values, heavy = np.where(known, values, 0.0), np.where(known, heavy, 0.0)
     low, high = _box(law, values.shape[0], bounds or {})
-    return _Data(places, values, np.sqrt(heavy), low, high)
+    data = _Data(places, values, np.sqrt(heavy), low, high)
+    first, last = _range(data) if law.near and known.any() else (np.zeros((1, 1)),) * 2
+    for name, share in law.near.items():
+        if name not in (bounds or {}):
+            place = law.names.index(name)
+            low[:, place] = (first - share * (last - first))[:, 0]
+            high[:, place] = (last + share * (last - first))[:, 0]
+    return data
 
 
 def _box(law: Law, curves: int, bounds: Intervals) -> tuple[FloatArray, FloatArray]:
@@ -185,11 +196,14 @@ def _fit(law: Law, data: _Data, refined: int) -> _Found:
         return _Found(_whole(state), state.rss, _words(law, data, state, state.rss >= 0.0))
     starts = _starts(law, data, refined)
     curves, count = starts.shape[:2]
-    each = np.repeat(np.arange(curves), count)
-    state, done = _descend(law, data.rows(each), starts.reshape(curves * count, -1))
-    best = state.rss.reshape(curves, count).argmin(axis=1) + count * np.arange(curves)
-    state = _State(*(part[best] for part in state))
-    return _Found(_whole(state), state.rss, _words(law, data, state, done[best]))
+    theta = starts[:, 0]
+    if count > 1:
+        each = np.repeat(np.arange(curves), count)
+        race, _ = _descend(law, data.rows(each), starts.reshape(curves * count, -1), ROUGH)
+        best = race.rss.reshape(curves, count).argmin(axis=1) + count * np.arange(curves)
+        theta = race.theta[best]
+    state, done = _descend(law, data, theta, NO_GAIN)
+    return _Found(_whole(state), state.rss, _words(law, data, state, done))
 
 
 class _State(NamedTuple):
@@ -235,38 +249,59 @@ def _at(law: Law, data: _Data, theta: FloatArray) -> _State:
     return _State(theta, found.coefficients, found.residual, found.rss, jacobian)
 
 
-def _descend(law: Law, data: _Data, theta: FloatArray) -> tuple[_State, BoolArray]:
+def _descend(law: Law, data: _Data, theta: FloatArray, enough: float) -> tuple[_State, BoolArray]:
     """Damped Gauss-Newton steps within the box until none is left to gain."""
-    low, high = data.low[:, len(law.linear) :], data.high[:, len(law.linear) :]
-    state = _at(law, data, np.clip(theta, low, high))
+    whole = _at(law, data, _inside(law, data, theta))
     done = np.zeros(theta.shape[0], dtype=bool)
     damping = np.full(theta.shape[0], DAMPING)
-    least = ROUNDING * np.square(data.root * data.y).sum(axis=1)
-    rows = np.arange(theta.shape[0])
+    state, rows, left = whole, np.arange(theta.shape[0]), data
     for _ in range(STEPS):
-        some = _State(*(part[rows] for part in state))
-        step, gain = _step(some, damping[rows], low[rows], high[rows])
-        trial = _at(law, data.rows(rows), np.clip(some.theta + step, low[rows], high[rows]))
-        better = trial.rss <= some.rss
-        for whole, part in zip(state, trial, strict=True):
-            whole[rows[better]] = part[better]
-        damping[rows] *= np.where(better, EASE, STIFFEN)
-        finished = gain <= NO_GAIN * some.rss
-        finished |= (damping[rows] > STIFFEST) | (state.rss[rows] <= least[rows])
-        done[rows[finished]] = True
-        rows = rows[~finished]
-        if not rows.size:
+        step, gain = _step(law, left, state, damping)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            trial = _at(law, left, _inside(law, left, state.theta + step))
+        better = trial.rss <= state.rss
+        before = state.rss
+        state = _State(
+            *(
+                np.where(better.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+                for new, old in zip(trial, state, strict=True)
+            )
+        )
+        damping = damping * np.where(better, EASE, STIFFEN)
+        finished = (gain <= enough * state.rss) | (damping > STIFFEST)
+        finished |= state.rss <= ROUNDING * np.square(left.root * left.y).sum(axis=1)
+        done[rows] = finished | (better & (before - state.rss <= FLAT * before))
+        if finished.mean() >= SHRINK:  # copying is dear, so the rows are cut down now and then
+            whole = _put(whole, rows, state)
+            keep = np.flatnonzero(~finished)
+            state = _State(*(part[keep] for part in state))
+            rows, damping, left = rows[keep], damping[keep], left.rows(keep)
+        if not rows.size or finished.all():
             break
-    return state, done
+    return _put(whole, rows, state), done
+
+
+def _inside(law: Law, data: _Data, theta: FloatArray) -> FloatArray:
+    linear = len(law.linear)
+    return np.minimum(np.maximum(theta, data.low[:, linear:]), data.high[:, linear:])
+
+
+def _put(whole: _State, rows: IntArray, state: _State) -> _State:
+    """The curves of some rows in their places."""
+    for old, new in zip(whole, state, strict=True):
+        old[rows] = new
+    return whole
 
 
 def _step(
-    state: _State, damping: FloatArray, low: FloatArray, high: FloatArray
+    law: Law, data: _Data, state: _State, damping: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """The damped step, and how much of the residual sum of squares it should take off.
 
     A parameter at an end whose step would lead out of the box stays where it is.
     """
+    linear = len(law.linear)
+    low, high = data.low[:, linear:], data.high[:, linear:]
     gradient = np.einsum("ckp,cp->ck", state.jacobian, state.residual)
     normal = np.einsum("ckp,clp->ckl", state.jacobian, state.jacobian)
     lengths = np.sqrt(np.einsum("ckk->ck", normal))
@@ -296,8 +331,13 @@ def _starts(law: Law, data: _Data, refined: int) -> FloatArray:
 
 
 def _lowest(rss: FloatArray, count: int) -> IntArray:
-    """(curves, count) places of the smallest."""
-    return np.argpartition(rss, count - 1, axis=1)[:, :count]
+    """(curves, count) places of the smallest of each of `count` stretches of the grid.
+
+    The few smallest of all are often neighbours that lead to one minimum.
+    """
+    ends = np.linspace(0, rss.shape[1], count + 1).astype(int)
+    stretches = [rss[:, a:b].argmin(axis=1) + a for a, b in pairwise(ends.tolist())]
+    return np.stack(stretches, axis=1)
 
 
 def _range(data: _Data) -> tuple[FloatArray, FloatArray]:
@@ -319,8 +359,9 @@ def _alike(law: Law, data: _Data) -> bool:
 
 
 def _columns(law: Law, x: FloatArray, theta: FloatArray, root: FloatArray) -> _Columns:
-    """Whitened columns, and the law's parts as they are."""
-    made = law.parts(x, *(part[:, None] for part in theta.T))
+    """Whitened columns, and the law's parts as they are; an overflow is a step too far."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        made = law.parts(x, *(part[:, None] for part in theta.T))
     return [np.broadcast_to(column, root.shape) * root for column in made.columns], made
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from saltus.metrics.extract import FailedAs
 
 __all__ = [
-    "Audit", "audit", "estimate", "fit", "judge", "open_audit", "read", "report", "score", "screen",
-    "survey", "sweep", "why_unjudged",
+    "Audit", "audit", "estimate", "fit", "judge", "loss", "open_audit", "read", "report", "score",
+    "screen", "survey", "sweep", "why_unjudged",
 ]  # fmt: skip
 
 TEXTS = pl.col("output", "targets")
@@ -223,6 +223,34 @@ def survey(
     """
     with job_on(folder, progress, seed=seed) as job:
         return stages.survey(job, annotations, axis, draws)
+
+
+def loss(
+    folder: Path,
+    metric: str | None = None,
+    *,
+    families: bool = False,
+    margin: float = 0.02,
+    bytes_per_token: Mapping[str, float] | None = None,
+    seed: int | None = None,
+    progress: Progress = silent,
+) -> bool:
+    """Performance against the pre-training loss: sameness, thresholds, and who reaches them.
+
+    Args:
+        folder: audit folder with estimates.
+        metric: only this metric; None takes the thresholded one of each task and its partner.
+        families: compare families too, where their losses have the same name.
+        margin: share of the metric's range within which an effect is no difference.
+        bytes_per_token: by family, or under "" for all: puts the loss in bits per byte.
+        seed: of permutations and draws; None keeps the folder's.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
+    with job_on(folder, progress, seed=seed) as job:
+        return stages.loss(job, metric, families, margin, bytes_per_token or {})
 
 
 def report(folder: Path, *, progress: Progress = silent) -> bool:

@@ -21,11 +21,13 @@ from saltus.tables import (
     Estimates,
     Findings,
     Fits,
+    LossThresholds,
     MetricCounts,
     MetricTests,
     Models,
     Reported,
     Responses,
+    SameLoss,
     Scores,
     Sets,
     Sweeps,
@@ -48,6 +50,7 @@ CLOSE_LOOK = (
     "rougeL_precision", "rougeL_recall", "rougeL_f", "rougeLsum_f",
 )  # fmt: skip
 SWEEP = ("sweep.html", "sweep.json")
+LOSS = ("loss.html", "loss.json", "loss_figures")
 ANSWERS = ("answers.html", "answers.md", "answers.json", "answers.csv")
 
 
@@ -388,3 +391,34 @@ def sweep(job: Job, metrics: Sequence[str] | None, extract: Extract, axis: str |
     options["own"] = recorded(names or ())
     reads = (Models, Responses, Reported)
     return job.run("sweep", reads, options, make, (Sweeps, Disagreements))
+
+
+def loss(
+    job: Job,
+    metric: str | None,
+    families: bool,
+    margin: float,
+    bytes_per_token: Mapping[str, float],
+) -> bool:
+    """`estimates` to `same_loss` and `loss_thresholds`, and their page."""
+    from saltus.losses.rows import groups, together
+    from saltus.losses.same import same_loss
+    from saltus.losses.thresholds import loss_thresholds
+    from saltus.report.loss import loss_page
+
+    seed = job.manifest["seed"]
+
+    def make(writer: store.TableWriter) -> None:
+        within = list(groups(job.load(Estimates), job.load(Models), metric, bytes_per_token))
+        across = list(together(within)) if families else []
+        rng = np.random.default_rng(seed)
+        same = same_loss(within, across, rng, margin=margin)
+        bends = loss_thresholds(within, rng)
+        writer.write(SameLoss, same)
+        writer.write(LossThresholds, bends)
+        store.discard(job.draft, *LOSS)
+        loss_page(within, across, same, bends, job.manifest, job.draft)
+
+    options = {"metric": metric, "families": families, "margin": margin, "seed": seed}
+    options["bytes_per_token"] = dict(bytes_per_token)
+    return job.run("loss", (Estimates, Models), options, make, (SameLoss, LossThresholds))

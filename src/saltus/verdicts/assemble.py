@@ -167,6 +167,16 @@ def _series(
     )
 
 
+def thresholded_metric(rows: pl.DataFrame) -> str | None:
+    """The thresholded metric that is judged: the first that covers the most models."""
+    return _pick(rows, _hard_names(rows, None))
+
+
+def continuous_partner(rows: pl.DataFrame, hard: str | None) -> str | None:
+    """The continuous metric that stands beside it."""
+    return _pick(rows, _partner_names(rows, hard))
+
+
 def _hard_names(rows: pl.DataFrame, wanted: str | None) -> list[str]:
     """Thresholded metrics at hand, in the order of the registry."""
     present = _present(rows)
