@@ -18,6 +18,7 @@ from saltus.experiments.answers import answers_of, scored
 from saltus.experiments.errata import ERRATA
 from saltus.experiments.reproduce import reproduce
 from saltus.metrics.metric import Metric
+from saltus.pipeline import read
 from saltus.verdicts import survey
 from saltus.worlds.paper import token_loss, token_probability
 from trained_families import trained_family
@@ -214,17 +215,19 @@ def test_predictions_are_those_of_a_plain_loop(trained: Path, outcomes: dict[str
         np.mean([output[place] == targets[0][place] for output, targets in texts])
         for place in range(4)
     ]
-    ratios = outcomes["predictions"].sheets[0].frame.filter(model=row["model"])
+    ratios = (
+        outcomes["predictions"].sheets[0].frame.filter(model=row["model"], source="greedy answers")
+    )
     found = dict(ratios.select("prediction", "ratio").iter_rows())
     assert found["(mean p)^L"] == pytest.approx(np.mean(positions) ** 4 / exact)
-    assert found["product of p by position"] == pytest.approx(np.prod(positions) / exact)
+    assert found["product over positions"] == pytest.approx(np.prod(positions) / exact)
 
 
 def test_the_interval_of_a_ratio_holds_the_ratio(outcomes: dict[str, Outcome]) -> None:
     rows = outcomes["predictions"].sheets[0].frame.drop_nulls(["ratio", "low"])
     assert rows.height > 50
     inside = (rows["low"] <= rows["ratio"]) & (rows["ratio"] <= rows["high"])
-    assert inside.mean() == pytest.approx(1.0, abs=0.05)
+    assert inside.all()
 
 
 def test_a_family_of_one_curve_is_not_split_by_size(outcomes: dict[str, Outcome]) -> None:
@@ -235,6 +238,37 @@ def test_a_family_of_one_curve_is_not_split_by_size(outcomes: dict[str, Outcome]
 
 def test_calibration_alone_never_passes_for_ability(outcomes: dict[str, Outcome]) -> None:
     assert all(check.holds for check in outcomes["fig6"].checks)
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A served family of the user's: products of unequal length, no seeds, no losses."""
+    rng = np.random.default_rng(1)
+    products = rng.integers(2, 12, 120) * rng.integers(2, 12, 120)
+    rows = [
+        {"model": f"lm-{size}", "family": "lm", "params": size, "task": "times",
+         "item": f"{item}", "target": f"{product}",
+         "output": f"{product if rng.random() < place / 6 else product + 1}"}
+        for place, size in enumerate((1e8, 4e8, 1e9, 4e9, 1e10, 4e10))
+        for item, product in enumerate(products)
+    ]  # fmt: skip
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    read(folder / "answers.jsonl", folder / "audit")
+    return folder / "audit"
+
+
+@pytest.mark.parametrize("name", ["fig3", "fig4", "predictions", "loss"])
+def test_a_users_folder_is_shown_beside_the_trained_families(
+    name: str, own_folder: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judged, "RESAMPLES", 49)
+    monkeypatch.setattr(survey, "class_of", stated_class)
+    outcome = EXPERIMENTS[name].function(Context(name, "smoke", 0, trained.joinpath, (own_folder,)))
+    shown = " ".join([*outcome.shown, *(figure.caption for figure in outcome.figures)])
+    if name in ("fig3", "fig4"):
+        assert "lm: " in shown
+    assert {path.parent for path in outcome.inputs} >= {own_folder}
 
 
 def test_a_family_that_nobody_trained_is_trained_or_refused(

@@ -84,7 +84,9 @@ def fig6(context: Context) -> Outcome:
         ],
         shown=[*(_sentence(name, table) for name, table in tables.items()), _misled(verdicts)],
         checks=_checks(verdicts, tables),
-        verdict=" ".join(f"{name}: {counted(verdicts.filter(kind=name))}" for name in tables),
+        verdict=" ".join(
+            f"{name}: {counted(verdicts.filter(kind=name, partner=METRICS[1]))}" for name in tables
+        ),
         inputs=inputs_of(context.responses),
     )  # fmt: skip
 

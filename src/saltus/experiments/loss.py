@@ -62,13 +62,15 @@ def loss(context: Context) -> Outcome:
 
 
 def _points(folder: Path, answers: Answers) -> pl.DataFrame:
-    """One row per run and checkpoint: loss, accuracy and the error rate per character."""
+    """One row per run and checkpoint: loss, accuracy, error rate; none where losses are unknown."""
     estimates = family_estimates(folder)
     task = answers.responses["task"][0]
     own = estimates.filter(
         pl.col("task") == task, pl.col("loss").is_not_null(), pl.col("params") > 0,
         pl.col("model").is_in(answers.models["model"].implode()),
     )  # fmt: skip
+    if own.is_empty():
+        return pl.DataFrame()
     wide = own.pivot("metric", index=["model", "params", "seed", "step", "loss"], values="value")
     points = wide.select(
         "model",

@@ -21,12 +21,22 @@ from saltus.experiments.experiment import PAPER, Check, Context, Outcome, experi
 from saltus.experiments.fig3 import FAMILIES, PARAMS
 from saltus.report.plates import Figure, Sheet
 from saltus.report.plots import Axis, Json, Rule, Style, panel
+from saltus.report.text import listing
 from saltus.verdicts.lengths import Answers as OneModel
 from saltus.verdicts.lengths import Commensurate, commensurate, geometric_decay, quasi_linear
+from saltus.verdicts.positions import deviations
 
 FloatArray = NDArray[np.float64]
 
-MEAN, PRODUCT, EXPECTED = "(mean p)^L", "product of p by position", "mean exp(log-probability)"
+# law of `verdicts.positions` to its name in the figures
+LAWS = {
+    "mean_power": "(mean p)^L",
+    "position_product": "product over positions",
+    "sequence_probability": "mean exp(sum of logs)",
+}
+MEAN, PRODUCT, SEQUENCE = LAWS.values()
+SAMPLED, GREEDY = "probabilities of the target", "greedy answers"
+NEVER = -700.0  # log of the probability of a token that a greedy answer missed
 SURE = 30  # successes from which a ratio is precise enough to be held against a bar
 BAR = 0.10
 SHOWN_SIZES = 6
@@ -37,10 +47,10 @@ SHOWN_SIZES = 6
     claim="Accuracy is the token accuracy to the power of the length: it decays geometrically with "
     "the target's length, edit distance grows quasi-linearly, and better statistics show accuracy "
     "as the token errors predict it.",
-    expected="(mean p)^L overestimates, because positions differ in difficulty; the product of the "
-    "accuracies by position is within 10 % of accuracy; the mean of exp(sum of log-probabilities) "
-    "is what sampling would score, not what greedy answers do. Deviations upwards from items that "
-    "differ in difficulty are no evidence of emergence.",
+    expected="(mean p)^L overestimates, because positions differ in difficulty; the product over "
+    "positions is within 10 % of accuracy; the mean of exp(sum of log-probabilities) is what "
+    "sampling would score, not what greedy answers do. Deviations upwards from items that differ "
+    "in difficulty are no evidence of emergence.",
     source=f"{PAPER}, Sec. 3",
     errors=(2, 4, 8, 19),
     families=FAMILIES,
@@ -50,7 +60,7 @@ def predictions(context: Context) -> Outcome:
     folders = [context.trained(name) for name in FAMILIES] + list(context.responses)
     families = [one for folder in folders for one in map(finals, answers_of(folder)) if one.prefix]
     lengths = [by_length(one) for one in families]
-    ratios = pl.concat([_ratios(context, one) for one in families])
+    ratios = pl.concat([_ratios(one) for one in families])
     laws = pl.concat([_laws(context, *pair) for pair in zip(families, lengths, strict=True)])
     names = [one.name for one in families]
     return Outcome(
@@ -70,9 +80,10 @@ def predictions(context: Context) -> Outcome:
 
 
 CAPTION = (
-    "Top: what token errors predict over the accuracy that was measured, every run with the 95 % "
-    "interval of a bootstrap over items; runs without a success have no ratio. Middle and "
-    "bottom: accuracy and edits of the mean of runs against the length of the target's beginning, "
+    "First row: what the probabilities of the target's tokens predict over the accuracy that was "
+    "measured; second row: what the shares of greedy answers that hold the right token at each "
+    "position predict; every run with its 95 % interval (runs without a success have no ratio). "
+    "Below: accuracy and edits of the mean of runs against the length of the target's beginning, "
     "for sizes from small (light) to large (dark)."
 )
 
@@ -92,59 +103,37 @@ def _right(answers: Answers, rows: pl.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(have == want)
 
 
-def _predicted(right: FloatArray, joint: FloatArray, weights: FloatArray) -> FloatArray:
-    """(draws, 3) the three predictions for (draws, items) weights that sum to 1."""
-    by_position = weights @ right
-    length = right.shape[1]
-    return np.stack(
-        [by_position.mean(axis=1) ** length, by_position.prod(axis=1), weights @ joint], axis=1
+def _ratios(answers: Answers) -> pl.DataFrame:
+    """Every run: accuracy, the predictions over it, and their 95 % intervals.
+
+    From the probabilities that a model gives to the target's tokens, and from the shares of
+    greedy answers that hold them; the joint share of those is accuracy itself, so no law.
+    """
+    parts = []
+    for model, params, seed in (
+        answers.models.select("model", "params", "seed").sort("params", "seed").iter_rows()
+    ):
+        rows = answers.responses.filter(model=model)
+        exact, right = _exact(rows), _right(answers, rows)
+        facts = {"family": answers.name, "model": model, "params": params, "seed": seed,
+                 "items": exact.size, "successes": int(exact.sum())}  # fmt: skip
+        logs = rows["target_logprobs"]
+        whole = logs.null_count() == 0 and (logs.list.len() == right.shape[1]).all()
+        sources = {SAMPLED: np.array(logs.to_list())} if whole else {}
+        for source, logprobs in (*sources.items(), (GREEDY, np.where(right, 0.0, NEVER))):
+            parts += [
+                facts | {"accuracy": one.accuracy, "source": source, "prediction": LAWS[one.law],
+                         "ratio": one.ratio, "low": one.low, "high": one.high}
+                for one in deviations(exact, logprobs)
+                if one.law in LAWS and not (source == GREEDY and LAWS[one.law] == SEQUENCE)
+            ]  # fmt: skip
+    return pl.DataFrame(parts, infer_schema_length=None).with_columns(
+        pl.col("ratio", "low", "high").fill_nan(None)
     )
 
 
-def _ratios(context: Context, answers: Answers) -> pl.DataFrame:
-    """Every run: accuracy, the three predictions over it, and their intervals."""
-    draws = context.pick(200, 1000)
-    facts = answers.models.select("model", "params", "seed")
-    parts = []
-    for model, params, seed in facts.sort("params", "seed").iter_rows():
-        rows = answers.responses.filter(model=model)
-        right = _right(answers, rows).astype(float)
-        exact = (rows["output"] == rows["targets"].list.first()).to_numpy().astype(float)
-        joint = rows["target_logprobs"].list.sum().exp().cast(pl.Float64).fill_null(np.nan)
-        joint_values = joint.to_numpy()
-        n = exact.size
-        rng = context.rng(f"{answers.name}/{model}")
-        weights = np.concatenate([np.full((1, n), 1.0), rng.multinomial(n, [1 / n] * n, draws)]) / n
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = _predicted(right, joint_values, weights) / (weights @ exact)[:, None]
-        ratio[~np.isfinite(ratio)] = np.nan
-        for place, name in enumerate((MEAN, PRODUCT, EXPECTED)):
-            low, high = _ends(ratio[1:, place])
-            parts.append(
-                {"family": answers.name, "model": model, "params": params, "seed": seed,
-                 "items": n, "successes": int(exact.sum()), "accuracy": float(exact.mean()),
-                 "prediction": name, "ratio": _known(ratio[0, place]), "low": low, "high": high}
-            )  # fmt: skip
-    return pl.DataFrame(parts, schema=RATIOS)
-
-
-RATIOS = pl.Schema(
-    {"family": pl.String, "model": pl.String, "params": pl.Float64, "seed": pl.Int64,
-     "items": pl.Int64, "successes": pl.Int64, "accuracy": pl.Float64, "prediction": pl.String,
-     "ratio": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-)  # fmt: skip
-
-
-def _ends(drawn: FloatArray) -> tuple[float | None, float | None]:
-    """95 % interval; none where some draws have no success at all."""
-    if np.isnan(drawn).any():
-        return None, None
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _exact(rows: pl.DataFrame) -> FloatArray:
+    return (rows["output"] == rows["targets"].list.first()).to_numpy().astype(float)
 
 
 def _laws(context: Context, answers: Answers, table: pl.DataFrame) -> pl.DataFrame:
@@ -172,7 +161,7 @@ def _laws(context: Context, answers: Answers, table: pl.DataFrame) -> pl.DataFra
 def _commensurate(answers: Answers, model: str, rng: np.random.Generator) -> Commensurate:
     rows = answers.responses.filter(model=model)
     right = _right(answers, rows)
-    exact = (rows["output"] == rows["targets"].list.first()).to_numpy().astype(float)
+    exact = _exact(rows)
     sizes = np.full(exact.size, float(answers.lengths[-1]))
     one = OneModel(exact, (~right).sum(axis=1).astype(float), sizes)
     return commensurate([one], rng)[0][0]
@@ -181,12 +170,14 @@ def _commensurate(answers: Answers, model: str, rng: np.random.Generator) -> Com
 def _panels(
     names: Sequence[str], ratios: pl.DataFrame, lengths: Sequence[pl.DataFrame]
 ) -> list[Json]:
+    ratio = Axis("ratio", "prediction / accuracy", log=True)
+    style = Style(group="prediction", line=False, low="low", high="high")
     top = [
-        panel(ratios.filter(family=name), PARAMS, Axis("ratio", "prediction / accuracy", log=True),
-              f"{name}: prediction over accuracy",
-              Style(group="prediction", line=False, low="low", high="high"),
-              [Rule(1.0, "equal")])
+        panel(ratios.filter(family=name, source=source), PARAMS, ratio, f"{name}: {source}",
+              style, [Rule(1.0, "equal")])
+        for source in (SAMPLED, GREEDY)
         for name in names
+        if ratios.filter(family=name, source=source).height
     ]  # fmt: skip
     marks = sorted({length for table in lengths for length in table["length"]})
     length = Axis("length", "length of the target's beginning (tokens)", marks=marks)
@@ -216,22 +207,24 @@ def _sure(ratios: pl.DataFrame) -> pl.DataFrame:
     return ratios.filter(pl.col("successes") >= SURE)
 
 
-def _medians(ratios: pl.DataFrame) -> dict[str, float]:
-    grouped = _sure(ratios).group_by("prediction").agg(pl.col("ratio").median())
-    return dict(grouped.iter_rows())
+def _medians(ratios: pl.DataFrame) -> dict[tuple[str, str], float]:
+    """Median ratio by source and prediction over the runs that are precise enough."""
+    grouped = _sure(ratios).group_by("source", "prediction").agg(pl.col("ratio").median())
+    return {(source, law): ratio for source, law, ratio in grouped.iter_rows()}
 
 
 def _sentence(ratios: pl.DataFrame) -> str:
     name, sure = ratios["family"][0], _sure(ratios)
     if sure.is_empty():
         return f"{name}: no run has {SURE} successes, so no ratio is precise enough to be read."
-    spread = sure.filter(prediction=MEAN)["ratio"].to_numpy()
     median = _medians(ratios)
+    parts = [
+        f"{law} {median[source, law]:.2f} ({source})"
+        for law in LAWS.values() for source in (SAMPLED, GREEDY) if (source, law) in median
+    ]  # fmt: skip
     return (
-        f"{name}: over the {spread.size} runs with at least {SURE} successes {MEAN} is "
-        f"{spread.min():.2f} to {spread.max():.2f} times the accuracy (median "
-        f"{median[MEAN]:.2f}), the {PRODUCT} {median[PRODUCT]:.2f} times, the {EXPECTED} "
-        f"{median.get(EXPECTED) or float('nan'):.2f} times."
+        f"{name}: prediction over accuracy, median of the {sure['model'].n_unique()} runs with at "
+        f"least {SURE} successes: {listing(parts)}."
     )
 
 
@@ -250,29 +243,42 @@ def _laws_sentence(laws: pl.DataFrame) -> str:
 
 def _checks(name: str, ratios: pl.DataFrame, laws: pl.DataFrame) -> list[Check]:
     own = _sure(ratios.filter(family=name))
-    product = own.filter(prediction=PRODUCT)["ratio"].to_numpy()
-    mean = own.filter(prediction=MEAN)["ratio"].to_numpy()
-    near = int((np.abs(product - 1) <= BAR).sum())
-    over = int((mean > 1).sum())
     mine = laws.filter(family=name)["p3b_quasi_linear"].drop_nulls().to_list()
-    several = bool(product.size)
     return [
-        Check(f"{name}: the {PRODUCT} is within 10 % of accuracy in the median run",
-              bool(abs(np.median(product) - 1) <= BAR) if several else None,
-              f"{near} of {product.size} runs with at least {SURE} successes are"),
-        Check(f"{name}: {MEAN} overestimates", bool(over == mean.size) if several else None,
-              f"{over} of {mean.size} runs"),
+        *(_near(name, source, own) for source in (SAMPLED, GREEDY)),
+        _over(name, own),
         Check(f"{name}: edits grow quasi-linearly with the length (elasticity .8 to 1.25)",
               all(mine) if mine else None, f"{sum(mine)} of {len(mine)} runs"),
     ]  # fmt: skip
 
 
+def _near(name: str, source: str, ratios: pl.DataFrame) -> Check:
+    product = ratios.filter(prediction=PRODUCT, source=source)["ratio"].to_numpy()
+    near = int((np.abs(product - 1) <= BAR).sum())
+    return Check(
+        f"{name}: the product over positions is within 10 % of accuracy in the median run "
+        f"({source})",
+        bool(abs(np.median(product) - 1) <= BAR) if product.size else None,
+        f"{near} of {product.size} runs with at least {SURE} successes are",
+    )
+
+
+def _over(name: str, ratios: pl.DataFrame) -> Check:
+    mean = ratios.filter(prediction=MEAN, source=GREEDY)["ratio"].to_numpy()
+    spread = f", {mean.min():.2f} to {mean.max():.2f} times" if mean.size else ""
+    return Check(
+        f"{name}: (mean p)^L of greedy answers overestimates accuracy in every run",
+        bool((mean > 1).all()) if mean.size else None,
+        f"{int((mean > 1).sum())} of {mean.size} runs{spread}",
+    )
+
+
 def _verdict(ratios: pl.DataFrame) -> str:
     name, median = ratios["family"][0], _medians(ratios)
-    if PRODUCT not in median:
+    if (GREEDY, PRODUCT) not in median:
         return f"{name}: too few successes to tell."
-    near = abs(median[PRODUCT] - 1) <= BAR
+    product, mean = median[GREEDY, PRODUCT], median[GREEDY, MEAN]
     return (
-        f"{name}: accuracy {'is' if near else 'is not'} what the errors by position predict "
-        f"(median ratio {median[PRODUCT]:.2f}), and (mean p)^L is {median[MEAN]:.2f} times it."
+        f"{name}: accuracy {'is' if abs(product - 1) <= BAR else 'is not'} what the errors by "
+        f"position predict (median ratio {product:.2f}), and (mean p)^L is {mean:.2f} times it."
     )

@@ -19,7 +19,7 @@ import polars as pl
 from saltus.report.document import encoded
 from saltus.report.page import render
 from saltus.report.plots import Json, beside
-from saltus.report.text import number
+from saltus.report.text import number, safe
 
 SCALE = 1.5  # PNG pixels per unit
 SHOWN = 60  # rows of a table on the page; all are in its CSV
@@ -165,21 +165,33 @@ def _entry(folder: Path) -> Json:
 
 
 def _markdown(entries: Sequence[Json], heading: str) -> str:
-    """The outcome of every experiment as text."""
-    lines = [f"# {heading}", ""]
+    """The outcome of every experiment as text: a table of all, then one section each."""
+    lines = [f"# {heading}", "", "| experiment | preset, seed | checks | verdict |",
+             "|---|---|---|---|"]  # fmt: skip
     for entry in entries:
-        lines += [f"## {entry['title']}", "", f"Claim: {entry['claim']}", ""]
-        lines += [f"Expected: {entry['expected']}", "", "Shown:", ""]
-        lines += [f"- {sentence}" for sentence in entry["shown"]]
-        lines += ["", f"Verdict: {entry['verdict']}", ""]
-        lines += [f"- {_mark(check['holds'])}: {check['what']} ({check['detail']})"
-                  for check in entry["checks"]]  # fmt: skip
-        lines += [f"- In the paper ({error['where']}): {error['problem']}. Reading here: "
-                  f"{error['reading']}." for error in entry["errors"]]  # fmt: skip
-        lines += [""]
-        lines += [f"![{figure['caption']}]({entry['name']}/{figure['name']}.png)\n"
-                  for figure in entry["figures"]]  # fmt: skip
-    return "\n".join(lines).rstrip() + "\n"
+        held = sum(check["holds"] is True for check in entry["checks"])
+        cells = [entry["title"], f"{entry['preset']}, {entry['seed']}",
+                 f"{held} of {len(entry['checks'])}", entry["verdict"]]  # fmt: skip
+        lines.append(f"| {' | '.join(map(safe, cells))} |")
+    for entry in entries:
+        lines += ["", *_section(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(entry: Json) -> list[str]:
+    shown = [f"- {safe(sentence)}" for sentence in entry["shown"]]
+    checks = [f"- {_mark(check['holds'])}: {safe(check['what'])} ({safe(check['detail'])})"
+              for check in entry["checks"]]  # fmt: skip
+    errors = [f"- error in the paper, {error['where']}: {safe(error['problem'])}. Reading here: "
+              f"{safe(error['reading'])}." for error in entry["errors"]]  # fmt: skip
+    images = [f"![{safe(figure['caption'])}]({entry['name']}/{figure['name']}.png)"
+              for figure in entry["figures"]]  # fmt: skip
+    return [
+        f"## {safe(entry['title'])}", "",
+        f"Claim ({safe(entry['source'])}): {safe(entry['claim'])}", "",
+        f"Expected: {safe(entry['expected'])}", "", "Shown:", "", *shown, "",
+        f"Verdict: {safe(entry['verdict'])}", "", *checks, *errors, "", *images,
+    ]  # fmt: skip
 
 
 def _mark(holds: bool | None) -> str:

@@ -253,7 +253,7 @@ def _names(drawn: Sequence[tuple[pl.DataFrame, Style]]) -> list[Any]:
     found = [name for rows, how in drawn if how.group for name in rows[how.group].unique(
         maintain_order=True)]  # fmt: skip
     names = list(dict.fromkeys(found))
-    numbers = any(how.ordered for _, how in drawn) and not isinstance(names[0], str)
+    numbers = any(how.ordered for _, how in drawn) and not any(isinstance(n, str) for n in names)
     return sorted(names) if numbers else names
 
 
