@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # CI adds train, run and hf; tests that need an absent extra are skipped with that reason.
 EXTRAS ?= test,dev
 
-.PHONY: demo test lint format clean kernels kernels-equal kernels-asan fuzz
+.PHONY: demo test lint format clean kernels kernels-equal kernels-asan fuzz run-faults
 
 demo: $(STAMP)
 	$(BIN)/saltus audit --example --out demo
@@ -47,6 +47,11 @@ build/fuzz_kernels: $(KERNELS) tests/fuzz/fuzz_kernels.c
 # 10,000 damaged files through every reader: none may crash, hang or make a number up. Half an hour.
 fuzz: $(STAMP)
 	$(BIN)/python benchmarks/fuzz_readers.py --count 10000
+
+# 10,000 requests against a server that fails in every way: no answer lost or doubled. Minutes.
+run-faults: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run]"
+	$(BIN)/python benchmarks/faults_run.py --requests 10000
 
 # Versions are pinned by constraints.txt: names and versions only.
 $(STAMP): pyproject.toml constraints.txt setup.py

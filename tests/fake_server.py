@@ -124,7 +124,10 @@ def tokens(fake: Fake, text: str) -> list[str]:
 def logprob(model: str, before: str, token: str) -> float:
     """Log-probability of a token, by the model's skill and a hash."""
     right = solution(before)
-    base = skill(model) if token.strip() and token.strip() in right else 0.02
+    if before.endswith(":"):  # as written here, a space comes first
+        base = 0.9 if token[:1] == " " else 0.001
+    else:
+        base = skill(model) if token.strip() and token.strip() in right else 0.02
     return math.log(base * (0.8 + 0.2 * chance(model, before, token)))
 
 

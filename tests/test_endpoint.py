@@ -315,9 +315,8 @@ def test_a_server_that_sends_the_key_back_does_not_get_it_into_a_message(
 
     async def work() -> str:
         line = transport.Transport(served)
-        line._http = httpx.AsyncClient(
-            transport=httpx.MockTransport(lambda request: httpx.Response(status, json=body))
-        )
+        answers = httpx.MockTransport(lambda request: httpx.Response(status, json=body))
+        line._free.append(httpx.AsyncClient(transport=answers))
         try:
             got = await line.post("completions", {}, shapes.content, 1)
             return got.value.text

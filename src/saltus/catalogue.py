@@ -106,6 +106,12 @@ def _families() -> list[dict[str, object]]:
     ]
 
 
+def _engines() -> list[dict[str, object]]:
+    from saltus.models.client import ENGINES
+
+    return [{"name": entry.name, "source": entry.source} for entry in ENGINES]
+
+
 def _tasks() -> list[dict[str, object]]:
     from saltus.tasks import TASKS
 
@@ -161,6 +167,7 @@ _KINDS = {
     "screens": _screens,
     "tables": _tables,
     "tasks": _tasks,
+    "engines": _engines,
     "worlds": _worlds,
 }
 

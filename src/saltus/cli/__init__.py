@@ -19,6 +19,7 @@ FILES = (
     "loss",
     "metrics",
     "models",
+    "run",
     "studies",
     "tasks",
     "train",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -95,7 +96,8 @@ class Transport:
         self._key = secret(served)
         self._pace = Pace(served.requests_per_minute, served.tokens_per_minute)
         self._random = random.Random(served.name)  # noqa: S311 - spreads retries, no science
-        self._http: httpx.AsyncClient | None = None
+        self._free: list[httpx.AsyncClient] = []
+        self._context: ssl.SSLContext | None = None
         self.faults: Counter[str] = Counter()
 
     def address(self, path: str) -> str:
@@ -112,29 +114,30 @@ class Transport:
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{path}{query}"
 
     def _open(self) -> httpx.AsyncClient:
-        if self._http is None:
-            try:
-                import httpx
-            except ModuleNotFoundError:
-                raise SaltusError(
-                    "asking served models needs httpx; install it with `pip install saltus[run]`"
-                ) from None
-            most = self._served.concurrency
-            headers = {"Content-Type": "application/json"}
-            if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
-            self._http = httpx.AsyncClient(
-                headers=headers,
-                timeout=self._served.timeout_seconds,
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
-            )
-        return self._http
+        """A client with one connection, from those that are free.
+
+        A shared pool looks at all its connections at every request; one for each request
+        under way has nothing to look at.
+        """
+        if self._free:
+            return self._free.pop()
+        try:
+            import httpx
+        except ModuleNotFoundError:
+            raise SaltusError(
+                "asking served models needs httpx; install it with `pip install saltus[run]`"
+            ) from None
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._context = self._context or httpx.create_ssl_context()
+        timeout = self._served.timeout_seconds
+        return httpx.AsyncClient(headers=headers, timeout=timeout, verify=self._context)
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        while self._free:
+            await self._free.pop().aclose()
 
     async def post(
         self, path: str, body: Mapping[str, Any], read: Callable[[bytes], Value], weight: int
@@ -183,16 +186,18 @@ class Transport:
     async def _once(self, url: str, payload: bytes, read: Callable[[bytes], Value]) -> Value:
         import httpx
 
+        client = self._open()
         try:
-            response = await self._open().post(url, content=payload)
+            response = await client.post(url, content=payload)
         except httpx.TimeoutException:
             seconds = self._served.timeout_seconds
             raise _Fault("time-out", f"no answer within {seconds:g} seconds") from None
         except httpx.HTTPError as fault:
             word = "no connection" if isinstance(fault, httpx.ConnectError) else "cut off"
-            raise _Fault(
-                word, self._clean(f"{word}: {str(fault) or type(fault).__name__}")
-            ) from None
+            what = self._clean(str(fault) or type(fault).__name__)
+            raise _Fault(word, f"{word}: {what}") from None
+        finally:
+            self._free.append(client)
         raw = response.content
         if self._key is not None and (key := self._key.encode()) in raw:
             raw = raw.replace(key, HIDDEN)

@@ -135,7 +135,7 @@ class Gathered:
             key = (row["model_name"], row.get("step"), row.get("seed"))
             place = {name: row.get(name) for name in PLACE}
             self.labels.setdefault(row["model"], place)
-            new = known.facts(path.name, row)
+            new = known.facts(row.get("source") or path.name, row)
             old = self.facts.get(key, Facts())
             for name in FACTS:
                 if None not in (getattr(old, name), getattr(new, name)):

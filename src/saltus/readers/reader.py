@@ -182,6 +182,7 @@ class Reader:
 READERS: Registry[Reader] = Registry(
     "reader",
     (
+        "saltus.readers.run",
         "saltus.readers.lm_eval",
         "saltus.readers.lm_eval_samples",
         "saltus.readers.bigbench",
