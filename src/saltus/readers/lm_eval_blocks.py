@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from operator import attrgetter, eq, itemgetter, sub
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from saltus.readers.frames import nested
 
 Whole = NDArray[np.int64]
+_FIRST, _TEXT = itemgetter(0), attrgetter("arg_1")  # map over these runs at the speed of C
 DIGITS = 9
 """An index of more digits is none."""
 
@@ -128,9 +130,9 @@ def _choices(
     counts = list(map(len, pairs))
     if min(counts) < 2 or list(map(len, requests)) != counts:
         return None
-    texts = [request.arg_1 for each in requests for request in each.values()]
+    texts = list(map(_TEXT, chain.from_iterable(map(dict.values, requests))))
     try:
-        logprobs = [float(pair[0]) for pair in chain.from_iterable(pairs)]
+        logprobs = list(map(float, map(_FIRST, chain.from_iterable(pairs))))
     except ValueError:
         return None
     if np.isnan(logprobs).any():
@@ -141,9 +143,9 @@ def _choices(
 
 def sizes(texts: Sequence[str]) -> list[int]:
     """Bytes of each choice without the space before it."""
-    return [
-        (len(text) if text.isascii() else len(text.encode())) - (text[:1] == " ") for text in texts
-    ]
+    ascii_only = all(map(str.isascii, texts))
+    lengths = map(len, texts if ascii_only else map(str.encode, texts))
+    return list(map(sub, lengths, map(str.startswith, texts, repeat(" "))))
 
 
 def named_choices(texts: Sequence[str], targets: Sequence[str], counts: Whole) -> Whole:
@@ -156,9 +158,7 @@ def named_choices(texts: Sequence[str], targets: Sequence[str], counts: Whole) -
     """
     wanted = list(map(str.strip, targets))
     each = chain.from_iterable(map(repeat, wanted, counts.tolist()))
-    hit = np.fromiter(
-        (text.strip() == other for text, other in zip(texts, each, strict=True)), bool, len(texts)
-    )
+    hit = np.fromiter(map(eq, map(str.strip, texts), each), bool, len(texts))
     starts = np.cumsum(counts) - counts
     place = np.arange(len(texts)) - np.repeat(starts, counts)
     hits = np.add.reduceat(hit.astype(np.int64), starts)

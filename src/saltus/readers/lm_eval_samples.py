@@ -195,13 +195,16 @@ class _Rows:
             answers.index[place] = target_index(line, sample, texts, logprobs)
 
     def _extend_scores(self, lines: range, answers: Answers, scores: list[Any]) -> None:
+        places = range(len(lines))
         for filtered in dict.fromkeys(answers.filtered):
-            kept = [n for n, other in enumerate(answers.filtered) if other == filtered]
+            mixed = answers.filtered.count(filtered) < len(lines)
+            kept = [n for n in places if answers.filtered[n] == filtered] if mixed else places
+            line, item = [lines[n] for n in kept], [answers.item[n] for n in kept]
             for name, values in zip(self._metrics, scores, strict=True):
                 score = self.scores.setdefault(metric_name(name, filtered), ([], [], []))
-                score[0].extend(lines[n] for n in kept)
-                score[1].extend(answers.item[n] for n in kept)
-                score[2].extend(values[n] for n in kept)
+                score[0].extend(line)
+                score[1].extend(item)
+                score[2].extend([values[n] for n in kept] if mixed else values)
 
     def _flush_usual(self) -> None:
         """Lines that were added in blocks become a part of their own, in order."""
