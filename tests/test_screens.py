@@ -257,3 +257,32 @@ def test_a_finding_about_one_family_leaves_the_others() -> None:
         verdict=pl.lit("BREAK"), metric=pl.lit("acc"), family=pl.lit("g")
     )
     assert flag(broken, doubt)["verdict"].to_list() == ["BREAK"]
+
+
+@pytest.mark.parametrize("last", [None, 900])
+def test_earlier_checkpoints_are_spoken_of_apart(last: int | None) -> None:
+    steps = {"m@step10": 10, "m@step90": 90, "m": last, "other": None}
+    facts = [{"model": name, "model_name": name, "step": step} for name, step in steps.items()]
+    known = conform(pl.DataFrame(facts, infer_schema_length=None), Models)
+    targets = [["1"], ["2"]]
+    rows = [
+        row
+        for name in steps
+        for row in many(name, output="" if name == "m@step10" else "x", targets=targets[0])
+    ]
+    found = screen(evidence(models=known, responses=responses(rows)))
+    (empty_one,) = found.filter(pl.col("screen") == "empty_answers").iter_rows(named=True)
+    assert empty_one["scope"] == "earlier checkpoints"
+    assert empty_one["message"].startswith("among earlier checkpoints, 1 models have empty")
+    rows = many("m", output="", targets=["1"]) + many("m@step10", output="y", targets=["1"])
+    found = screen(evidence(models=known, responses=responses(rows)))
+    assert found.filter(pl.col("screen") == "empty_answers")["scope"].to_list() == [None]
+
+
+def test_earlier_checkpoints_cast_doubt_on_their_own_axis_alone() -> None:
+    early = findings(**DIRTY["empty_answers"]).with_columns(scope=pl.lit("earlier checkpoints"))
+    broken = verdicts("t").with_columns(verdict=pl.lit("BREAK"), reason=pl.lit(None, pl.String))
+    kept = flag(broken.with_columns(axis=pl.lit("params")), early)
+    assert kept["verdict"].to_list() == ["BREAK"]
+    doubted = flag(broken.with_columns(axis=pl.lit("tokens")), early)
+    assert doubted["reason"].to_list() == ["unexplained_finding"]

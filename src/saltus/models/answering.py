@@ -131,7 +131,11 @@ class Answering:
         return -float(np.mean(flat))
 
     def respond(self) -> pl.DataFrame:
-        """Greedy answers to the held-out items, and what their targets' characters cost."""
+        """Greedy answers to the held-out items, and what their targets' characters cost.
+
+        An answer has room for the longest target and its end mark; one that is cut there is
+        wrong, so `finish` stays out.
+        """
         held, items = self.data.held_out, self.data.items
         ids, prompts = self._here(held.ids, held.prompts)
         tokens = generate(self.module, ids, prompts, self.longest)
@@ -143,9 +147,6 @@ class Answering:
             output=pl.Series([self.data.characters.decode(row) for row in rows]),
             target_logprobs=pl.Series(self.target_logprobs(), dtype=pl.List(pl.Float64)),
             target_bytes=pl.col("targets").list.first().str.len_bytes().cast(pl.Int64),
-            finish=pl.Series(
-                ["stop" if self.data.characters.end in row else "length" for row in rows]
-            ),
             chance=pl.lit(0.0),
         )
 

@@ -28,6 +28,7 @@ _TEXT = pl.col("output")
     "Were answers cut off at the limit of tokens?",
     "lm-evaluation-harness and Inspect: stop reason `length`; a cut answer scores as wrong",
     false_alarm="none; whether a cut answer was wrong anyway is not known",
+    apart=True,
 )
 def truncated_answers(evidence: Evidence) -> pl.DataFrame:
     """Answers whose generation ended at the limit of tokens."""
@@ -43,6 +44,7 @@ def truncated_answers(evidence: Evidence) -> pl.DataFrame:
     "Are outputs empty?",
     "lm-evaluation-harness issue 443: outputs cut to nothing by a stop sequence at their start",
     false_alarm="a model that truly says nothing is found too",
+    apart=True,
 )
 def empty_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs of nothing but white space."""
@@ -58,6 +60,7 @@ def empty_answers(evidence: Evidence) -> pl.DataFrame:
     "Did models refuse to answer?",
     "Roettger et al. 2023, XSTest, arXiv:2308.01263: refusals of harmless requests",
     false_alarm="a task whose right answer begins so; English only",
+    apart=True,
 )
 def refused_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs that begin like a refusal."""
@@ -73,6 +76,7 @@ def refused_answers(evidence: Evidence) -> pl.DataFrame:
     "Do outputs run on past the answer?",
     "Chat templates and missing stop sequences; lm-evaluation-harness `until`",
     false_alarm="tasks that ask for dialogues or quizzes",
+    apart=True,
 )
 def overrunning_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs that hold end-of-turn marks or begin the next example themselves."""
@@ -130,6 +134,7 @@ def leading_spaces(evidence: Evidence) -> pl.DataFrame:
         "0 of 80 simulated families; below 1e-4 for a guesser; a weak model that truly has "
         "one answer is what is looked for"
     ),
+    apart=True,
 )
 def constant_answers(evidence: Evidence) -> pl.DataFrame:
     """Models whose answer is the same for nearly all items although the right ones differ."""

@@ -7,8 +7,9 @@ harness or the file, not the model, made a number. It changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from saltus.registry import Registry
@@ -42,6 +43,8 @@ class Screen:
         source: where the artefact was seen.
         false_alarm: how often it speaks where nothing is wrong; simulated or by its rule.
         function: evidence to rows of `Findings` (without `screen`).
+        apart: whether the earlier checkpoints of runs are asked about on their own, since what
+            a network says before it has learnt to answer casts no doubt on the final models.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Screen:
     source: str
     false_alarm: str
     function: Callable[[Evidence], pl.DataFrame]
+    apart: bool = False
 
 
 SCREENS: Registry[Screen] = Registry(
@@ -66,11 +70,14 @@ SCREENS: Registry[Screen] = Registry(
 Function = Callable[[Evidence], pl.DataFrame]
 
 
-def screen_for(question: str, source: str, *, false_alarm: str) -> Callable[[Function], Function]:
+def screen_for(
+    question: str, source: str, *, false_alarm: str, apart: bool = False
+) -> Callable[[Function], Function]:
     """Registers the function below as a screen; its name is the screen's name."""
 
     def register(function: Function) -> Function:
-        SCREENS.add(Screen(function.__name__, question, source, false_alarm, function))
+        entry = Screen(function.__name__, question, source, false_alarm, function, apart)
+        SCREENS.add(entry)
         return function
 
     return register
@@ -87,6 +94,29 @@ def screen(evidence: Evidence) -> pl.DataFrame:
     return pl.concat([empty(Findings), *parts]).sort(order, "screen", "task", "metric", "model")
 
 
+EARLIER = "earlier checkpoints"
+
+
 def _findings(entry: Screen, evidence: Evidence) -> pl.DataFrame:
-    rows = entry.function(evidence).with_columns(screen=pl.lit(entry.name))
-    return conform(rows, Findings)
+    earlier = _earlier(evidence.models) if entry.apart else []
+    if not earlier:
+        return _named(entry, entry.function(evidence))
+    among = pl.col("model").is_in(earlier)
+    first, last = (
+        entry.function(replace(evidence, responses=evidence.responses.filter(part)))
+        for part in (among, ~among)
+    )
+    message = pl.format("among " + EARLIER + ", {}", "message")
+    scoped = first.with_columns(message=message, scope=pl.lit(EARLIER))
+    return pl.concat([_named(entry, last), _named(entry, scoped)])
+
+
+def _named(entry: Screen, rows: pl.DataFrame) -> pl.DataFrame:
+    return conform(rows.with_columns(screen=pl.lit(entry.name)), Findings)
+
+
+def _earlier(models: pl.DataFrame) -> list[str]:
+    """Labels of the checkpoints that a later one of the same run follows."""
+    run = pl.col("model").str.replace(r"@step\d+", "")
+    step = pl.col("step").fill_null(np.iinfo(np.int64).max)  # the final model has no step
+    return models.filter(step < step.max().over(run))["model"].to_list()

@@ -18,7 +18,8 @@ def flag(verdicts: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         verdicts: table `Verdicts`.
-        findings: table `Findings`; those that name a family are about that family alone.
+        findings: table `Findings`; those that name a family are about that family alone, those
+            on earlier checkpoints about the axis of tokens alone.
 
     Returns:
         Table `Verdicts`; the evidence of a changed row stays as it was measured.
@@ -26,10 +27,13 @@ def flag(verdicts: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
     rows = verdicts.with_row_index("row")
     about = rows.join(
         findings.filter(pl.col("task").is_not_null(), pl.col("severity") != "note").select(
-            "task", "screen", "message", severity="severity", about="metric", whose="family"
+            "task", "screen", "message", "scope", "severity", about="metric", whose="family"
         ),
         on="task",
-    ).filter(pl.col("whose").is_null() | (pl.col("whose") == pl.col("family")))
+    ).filter(
+        pl.col("whose").is_null() | (pl.col("whose") == pl.col("family")),
+        pl.col("scope").is_null() | (pl.col("axis") == "tokens"),  # the axis of checkpoints
+    )
     certain = (pl.col("severity") == "error") & (pl.col("about") == pl.col("metric"))
     concerned = pl.any_horizontal(
         pl.col("about").is_null(),
