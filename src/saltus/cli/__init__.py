@@ -20,6 +20,7 @@ FILES = (
     "metrics",
     "models",
     "run",
+    "serve",
     "studies",
     "tasks",
     "train",

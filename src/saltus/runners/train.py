@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 POLL = 0.3  # seconds between two looks at the progress
 VERB = "train"
+WEIGHTS = "weights"  # folder of the final weights, one file per run
 Progress = Callable[[str, float | None], None]  # what, share done
 
 
@@ -242,6 +243,8 @@ def _show(done: Sequence[int], runs: Sequence[Run], steps: int, progress: Progre
 
 def _write(out: Path, place: Path, options: dict[str, Any], facts: Mapping[str, Any]) -> None:
     """The audit folder, as a whole, from the answers of every checkpoint of every run."""
+    from saltus.runners.training_run import keep_weights
+
     files = sorted(place.glob("*/answers-*.parquet"))
     steps = options["steps"]
     scored = "metric" in pl.read_parquet_schema(files[0])
@@ -256,6 +259,7 @@ def _write(out: Path, place: Path, options: dict[str, Any], facts: Mapping[str, 
     with store.draft_of(out) as draft:
         manifest = {**store.new_manifest(), **facts}
         store.run_stage(draft, manifest, VERB, (), options, make, (Models, answers))
+        keep_weights(place, draft / WEIGHTS)
         store.save_manifest(draft, manifest)
 
 

@@ -134,6 +134,14 @@ def advance(
     return loss.detach()
 
 
+def keep_weights(runs: Path, kept: Path) -> None:
+    """Copy the last weights of every run, without what only training needs."""
+    kept.mkdir()
+    for state in sorted(runs.glob(f"*/{STATE}")):
+        module = torch.load(state, map_location="cpu", weights_only=True)["module"]
+        torch.save(module, kept / f"{state.parent.name}.pt")
+
+
 def _answer(folder: Path, run: Run, family: Family, learner: Learner, done: int) -> None:
     """Write what this checkpoint answers, with the facts of the model in every row."""
     learner.module.eval()
