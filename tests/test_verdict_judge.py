@@ -15,7 +15,7 @@ from saltus.verdicts.evidence import gather
 from saltus.verdicts.judge import fits, judge
 from saltus.verdicts.rule import REASONS, VERDICTS, Ruling, rule
 from saltus.verdicts.sentences import SENTENCES, p_text, place_text
-from saltus.verdicts.series import Series
+from saltus.verdicts.series import Checkpoints, Series
 from verdict_series import RESIDUALS, FloatArray, X, golden, make
 
 NAN = float("nan")
@@ -326,3 +326,41 @@ def test_one_or_two_scales_are_too_few(scales: int) -> None:
     assert row["scales"] == scales
     missing = make(x=X, z=np.full(8, NAN), rate=np.full(8, NAN))
     assert verdict(missing) == ("INCONCLUSIVE", "too_few_scales")
+
+
+def on_the_loss_axis(per_decade: float, luck: float = 0.0) -> Series:
+    """A golden break against loss, with checkpoints of eight runs whose size may matter."""
+    rng = np.random.default_rng(7)
+    size, token = (
+        part.ravel()
+        for part in np.meshgrid(np.linspace(7, 9, 8), np.linspace(0, 1, 10), indexing="ij")
+    )
+    loss = 5.0 - 0.5 * (size - 7.0) - token
+    run = np.repeat(np.arange(8), 10)
+    value = 0.9 - 0.15 * loss + per_decade * (size - 8.0) + 0.004 * rng.standard_normal(80)
+    value += luck * rng.standard_normal(8)[run]
+    points = Checkpoints(loss, size, value, run, 0.02)
+    return replace(golden("G2", 0.03), axis="loss", x=X - 13.0, checkpoints=points)
+
+
+def judged(series: Series) -> dict[str, object]:
+    return judge([series], np.random.default_rng(0), resamples=199).row(0, named=True)
+
+
+def test_a_loss_threshold_needs_that_size_is_not_shown_to_matter() -> None:
+    same = judged(on_the_loss_axis(0.0))
+    assert same["verdict"] == "LOSS_THRESHOLD"
+    assert "changes nothing that matters" in same["sentence"]
+    assert same["settle"] is None
+    assert abs(same["size_effect"]) < 0.01
+    other = judged(on_the_loss_axis(0.08))
+    assert (other["verdict"], other["reason"]) == ("INCONCLUSIVE", "size_matters_at_equal_loss")
+    assert other["size_effect_low"] <= 0.08 <= other["size_effect_high"]
+    assert other["p_size"] < 0.05
+    lucky = judged(on_the_loss_axis(0.0, luck=0.03))  # luck of runs is no effect of size
+    assert lucky["verdict"] == "LOSS_THRESHOLD"
+    untested = judged(replace(golden("G2", 0.03), axis="loss", x=X - 13.0))
+    assert "could not be tested" in untested["sentence"]
+    # nothing else of the procedure moves: same draws, same numbers
+    ours = ("p_break", "p_change", "threshold", "threshold_low", "threshold_high", "gain")
+    assert [same[name] for name in ours] == [untested[name] for name in ours]

@@ -58,6 +58,17 @@ class Effect:
     residual: float | None = None
     status: str = "tested"
 
+    def within(self, margin: float) -> bool:
+        """Whether the 90 % interval is known and lies inside the margin: no difference."""
+        if self.low is None or self.high is None:
+            return False
+        return -margin < self.low and self.high < margin
+
+    def differs(self, margin: float, level: float = 0.05) -> bool:
+        """Whether an effect is shown, and not shown to be within the margin."""
+        p = self.p if self.points == self.runs else self.p_runs
+        return p is not None and p < level and not self.within(margin)
+
 
 def spline(loss: FloatArray, knots: FloatArray | None = None) -> FloatArray:
     """(points, 6) quadratic truncated power basis with knots at the quartiles of the loss.

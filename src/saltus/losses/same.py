@@ -12,14 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from saltus.curves.curve import FloatArray
 from saltus.curves.nested import Effect, LeftOut, effect, leave_one_size_out
 from saltus.estimates.multiplicity import benjamini_hochberg
 from saltus.losses.rows import Group
-from saltus.metrics.metric import find
 from saltus.tables import SameLoss, conform, schema
+from saltus.verdicts.assemble import SAME_WITHIN, metric_range
 
-MARGIN = 0.02  # of the metric's range, per decade of size
 ACROSS = (
     "across families a loss per token is comparable only under one tokenizer, and corpora differ: "
     "read the family effect as a warning"
@@ -31,7 +29,7 @@ def same_loss(
     across: Sequence[Group],
     rng: np.random.Generator,
     *,
-    margin: float = MARGIN,
+    margin: float = SAME_WITHIN,
     draws: int = 999,
 ) -> pl.DataFrame:
     """One row per group: does size, or the family, matter at equal loss?
@@ -83,17 +81,8 @@ def _family_row(group: Group, rng: np.random.Generator, draws: int) -> dict[str,
     )
     y = group.column("value")
     found = effect(group.column("loss"), columns, y, group.runs, rng, draws)
-    width = MARGIN * metric_range(group.metric, y)
+    width = SAME_WITHIN * metric_range(group.metric, y)
     return _row(group, "family", found, width, None) | {"note": ACROSS}
-
-
-def metric_range(metric: str, values: FloatArray) -> float:
-    """Width of the metric's range; of the observed values where it has no two ends."""
-    facts = find(metric)
-    if facts is not None and None not in facts.bounds:
-        low, high = (float(end) for end in facts.bounds if end is not None)
-        return high - low
-    return float(np.ptp(values)) if values.size else 0.0
 
 
 def _row(
@@ -114,7 +103,7 @@ def _row(
         "slope_low": found.low,
         "slope_high": found.high,
         "margin": width,
-        "same": within_margin(found, width) if known else None,
+        "same": found.within(width) if known else None,
         "p": found.p,
         "p_runs": found.p_runs,
         "p_shape": found.p_shape,
@@ -124,13 +113,3 @@ def _row(
         "worst_size": left.worst if left else None,
         "status": found.status,
     }
-
-
-def within_margin(found: Effect, width: float) -> bool:
-    """Whether the 90 % interval of the effect lies inside the margin."""
-    return bool(
-        found.low is not None
-        and found.high is not None
-        and -width < found.low
-        and found.high < width
-    )

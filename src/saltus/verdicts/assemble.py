@@ -18,12 +18,13 @@ import polars as pl
 from saltus.errors import UnknownNameError
 from saltus.metrics.metric import METRICS, Metric, find
 from saltus.verdicts.links import Points, ends, gain_of, to_link
-from saltus.verdicts.series import FloatArray, Series
+from saltus.verdicts.series import Checkpoints, FloatArray, Series
 
 AXES = ("params", "tokens", "flops", "loss")
 CHECKPOINTS = 24  # of one run on one axis; the calibration reaches to here
 FEWEST_UNITS = 2.0  # words per target below which word errors are no finer than exact match
 LAST = 5  # checkpoints of each run whose scatter measures the model noise
+SAME_WITHIN = 0.02  # of a metric's range per decade of size: no difference at equal loss
 TAU_FREEDOM = 6  # degrees of freedom below which a measured tau is not called known
 
 
@@ -164,7 +165,42 @@ def _series(
         gain=gain_of(find(soft) if soft else None),
         tau=smooth.tau if tau is None else tau,
         tau_source=smooth.source if tau is None else "given",
+        checkpoints=_checkpoints(part, hard or soft) if part.axis == "loss" else None,
     )
+
+
+def _checkpoints(part: Slice, metric: str | None) -> Checkpoints | None:
+    """Every checkpoint of the group with a size and a loss, at most `CHECKPOINTS` of a run."""
+    if part.history is None or metric is None:
+        return None
+    rows = part.history.filter(
+        pl.col("metric") == metric, pl.col("value").is_finite(), pl.col("loss").is_finite(),
+        pl.col("params") > 0,
+    ).with_columns(run=RUN)  # fmt: skip
+    if rows.is_empty():
+        return None
+    thinned = [
+        _thinned(run) if run["tokens"].null_count() == 0 else run
+        for run in rows.partition_by("run", maintain_order=True)
+    ]
+    rows = pl.concat(thinned)
+    value = _floats(rows, "value")
+    return Checkpoints(
+        _floats(rows, "loss"),
+        np.log10(_floats(rows, "params")),
+        value,
+        rows["run"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+        SAME_WITHIN * metric_range(metric, value),
+    )
+
+
+def metric_range(metric: str, values: FloatArray) -> float:
+    """Width of the metric's range; of the observed values where it has no two ends."""
+    facts = find(metric)
+    if facts is not None and None not in facts.bounds:
+        low, high = (float(end) for end in facts.bounds if end is not None)
+        return high - low
+    return float(np.ptp(values)) if values.size else 0.0
 
 
 def thresholded_metric(rows: pl.DataFrame) -> str | None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from saltus.curves.nested import Effect, effect
 from saltus.estimates.resolution import detectable_rate
 from saltus.verdicts.apparent import Apparent, apparent_emergence, clear_rise
 from saltus.verdicts.below_resolution import Resolution, below_resolution
@@ -35,7 +36,7 @@ from saltus.verdicts.measured import (
     partner_points,
     rate_points,
 )
-from saltus.verdicts.series import Series
+from saltus.verdicts.series import Checkpoints, Series
 from saltus.verdicts.threshold import Threshold, threshold_interval
 
 P_BREAK = 0.04
@@ -65,6 +66,8 @@ class Evidence:
         items: smallest number of items; None when not known.
         detectable: smallest rise of the rate at the largest scale that its items show.
         inverse: the scores were turned over.
+        size: on the loss axis, the effect of size at equal loss; None when not needed.
+        same_within: effect that counts as none, metric's unit per decade.
     """
 
     axis: str
@@ -86,6 +89,8 @@ class Evidence:
     items: int | None
     detectable: float | None
     inverse: bool
+    size: Effect | None = None
+    same_within: float = 0.0
 
     @property
     def p_break(self) -> float | None:
@@ -96,6 +101,11 @@ class Evidence:
     def p_screen(self) -> float | None:
         """The same number on the thresholded metric alone."""
         return self.test.p_break if self.test and not self.partner else None
+
+    @property
+    def size_matters(self) -> bool:
+        """The equivalence test of 2.3 failed: at equal loss, size still shows."""
+        return self.size is not None and self.size.differs(self.same_within)
 
     @property
     def material(self) -> bool | None:
@@ -124,7 +134,21 @@ def gather(series: Series, rng: np.random.Generator, resamples: int) -> Evidence
         resolution = below_resolution(series, apparent.near_floor, rng, resamples)
         found = replace(found, resolution=resolution)
     rate_change = slope_test(rate_points(series)) if apparent.untested else None
+    if series.checkpoints is not None and found.threshold is not None:
+        # last, so that the draws of all other tests are the same with and without checkpoints
+        found = replace(
+            found, size=_size_at_equal_loss(series.checkpoints, rng, resamples),
+            same_within=series.checkpoints.margin,
+        )  # fmt: skip
     return replace(found, apparent=apparent, rise=clear_rise(series), rate_change=rate_change)
+
+
+def _size_at_equal_loss(
+    points: Checkpoints, rng: np.random.Generator, resamples: int
+) -> Effect | None:
+    """The effect of size once the loss is known (science.md 2.3); None when not testable."""
+    found = effect(points.loss, points.log10_params, points.value, points.runs, rng, resamples)
+    return found if found.p is not None else None
 
 
 def gather_inverse(series: Series, rng: np.random.Generator, resamples: int) -> Evidence:

@@ -167,6 +167,7 @@ def _row(judged: Judged, batch: Batch | None) -> dict[str, Any]:
         "tau_source": series.tau_source if evidence.points.known else None,
         "p_break_adjusted": batch.p_adjusted if batch else None,
         **_numbers(evidence),
+        **_size(evidence),
         **_threshold(evidence),
     }
 
@@ -191,6 +192,18 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
         "detectable_change": evidence.detectable,
         "inverse": evidence.inverse,
     }
+
+
+def _size(evidence: Evidence) -> dict[str, float | None]:
+    """The effect of size at equal loss, where a threshold asked for it."""
+    found = evidence.size
+    if found is None:
+        return {}
+    p = found.p if found.points == found.runs else found.p_runs
+    return {
+        "size_effect": found.slope, "size_effect_low": found.low, "size_effect_high": found.high,
+        "p_size": p,
+    }  # fmt: skip
 
 
 def _threshold(evidence: Evidence) -> dict[str, float | None]:

@@ -2,8 +2,8 @@
 
 A pure function of `Evidence`. METRIC_ARTEFACT rests on positive evidence, never on a break
 that merely failed to show. A thresholded metric alone never gives BREAK. LOSS_THRESHOLD is
-BREAK on the loss axis; that equal losses mean equal performance (2.3) needs several model
-sizes per loss and is not tested here.
+BREAK on the loss axis, unless models of other sizes are shown to score differently at equal
+loss (2.3); where that cannot be tested the verdict stands and says so.
 
 Decisions beyond the specification:
 
@@ -44,6 +44,7 @@ REASONS: Mapping[str, str] = {
     "no_power": "no test decides between a smooth curve and a break",
     "break_without_extrapolation_failure": "a break that the smaller scales' line still covers",
     "not_material": "a break that adds less than 0.10 to the score",
+    "size_matters_at_equal_loss": "a break on the loss axis, but size matters at equal loss",
     "smooth_rejected_but_curved": "a straight line is rejected, a smooth curve is not",
     "items_unknown": "apparent emergence cannot be tested without the number of items",
     "chance_unknown": "apparent emergence cannot be tested without the chance level",
@@ -70,6 +71,8 @@ def rule(evidence: Evidence) -> Ruling:
     if nothing_seen(evidence):
         return Ruling("NO_EVIDENCE")
     if broken(evidence):
+        if evidence.axis == "loss" and evidence.size_matters:
+            return Ruling("INCONCLUSIVE", "size_matters_at_equal_loss")
         return Ruling("LOSS_THRESHOLD" if evidence.axis == "loss" else "BREAK")
     if metric_artefact(evidence):
         return Ruling("METRIC_ARTEFACT")

@@ -167,7 +167,37 @@ def _break(e: Evidence) -> str:
     return (
         f"{_name(e)} itself breaks{_threshold(e)}: every smooth curve is rejected "
         f"({_p_break(e)}), the largest scale lies above what those up to the break predict, "
-        f"and it gains {gain} over their line."
+        f"and it gains {gain} over their line.{_sameness(e)}"
+    )
+
+
+def _sameness(e: Evidence) -> str:
+    """On the loss axis: whether size matters at equal loss."""
+    if e.axis != "loss" or e.inverse:
+        return ""
+    if e.size is None:
+        return " Whether size matters at equal loss could not be tested."
+    if e.size.within(e.same_within):
+        return f" At equal loss, size changes nothing that matters ({_size_effect(e)})."
+    return f" At equal loss, no effect of size is shown ({_size_effect(e)})."
+
+
+def _size_effect(e: Evidence) -> str:
+    found = e.size
+    if found is None or found.slope is None:
+        return "no slope"
+    ends = ""
+    if found.low is not None and found.high is not None:
+        ends = f", 90 % interval {found.low:.3f} to {found.high:.3f}"
+    return f"{found.slope:+.3f} per decade of parameters{ends}"
+
+
+def _size_matters(e: Evidence) -> str:
+    p = e.size.p_runs if e.size and e.size.p_runs is not None else e.size.p if e.size else None
+    words = f", {equals('p', p)}" if p is not None else ""
+    return (
+        f"{_name(e)} breaks{_threshold(e)}, but the loss alone does not decide: at equal loss "
+        f"larger models score differently ({_size_effect(e)}{words})."
     )
 
 
@@ -326,7 +356,9 @@ def _more_items(e: Evidence) -> str | None:
     return f"more items: a rise below {e.detectable:.2g} could not have been seen"
 
 
-def _sizes(e: Evidence) -> str:
+def _sizes(e: Evidence) -> str | None:
+    if e.size is not None and e.size.within(e.same_within):
+        return None
     return "models of several sizes at equal loss, to show that the loss alone decides"
 
 
@@ -349,6 +381,7 @@ SENTENCES: Mapping[str, Callable[[Evidence], str]] = {
     "no_power": _no_power,
     "break_without_extrapolation_failure": _covered,
     "not_material": _not_material,
+    "size_matters_at_equal_loss": _size_matters,
     "smooth_rejected_but_curved": _curved,
     "items_unknown": _items_unknown,
     "chance_unknown": _chance_unknown,
@@ -363,6 +396,7 @@ SETTLES: Mapping[str, Callable[[Evidence], str | None]] = {
     "no_power": _noise_or_scales,
     "break_without_extrapolation_failure": _scales_below,
     "not_material": _noise_or_scales,
+    "size_matters_at_equal_loss": lambda e: "families trained so that size and tokens vary apart",
     "smooth_rejected_but_curved": _more_scales,
     "items_unknown": _count,
     "chance_unknown": lambda e: "the chance level of the metric, such as the number of choices",

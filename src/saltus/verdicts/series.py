@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+
+
+class Checkpoints(NamedTuple):
+    """All checkpoints of a family on the loss axis: is size needed besides the loss?
+
+    Args:
+        loss: (points,) nats per token.
+        log10_params: (points,).
+        value: (points,) the metric that is judged, in its unit.
+        runs: (points,) number of the training run.
+        margin: effect per decade of size that counts as none.
+    """
+
+    loss: FloatArray
+    log10_params: FloatArray
+    value: FloatArray
+    runs: NDArray[np.int64]
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,7 @@ class Series:
             exp(-exp(-z)), "identity" for z clipped to [0, 1].
         tau: standard deviation of the model noise on the link scale, or None (mode U).
         tau_source: how tau is known: "runs at one scale", "last checkpoints" or "given".
+        checkpoints: on the loss axis, what the test at equal loss works on.
     """
 
     family: str
@@ -56,3 +76,4 @@ class Series:
     gain: str
     tau: float | None
     tau_source: str | None = None
+    checkpoints: Checkpoints | None = None
