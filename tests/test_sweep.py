@@ -254,6 +254,17 @@ def test_reported_aggregates_are_swept_too(tmp_path: Path) -> None:
     assert set(store.load(tmp_path / "out", Sweeps)["metric"]) == {"acc", "brier_score"}
 
 
+def test_too_few_scales_are_said_to_be_so(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("model,family,params,task,metric,value,items\nm,fam,1e8,quiz,acc,.3,500\n")
+    result = run("sweep", path, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "no family has three scales" in result.output
+    page = (tmp_path / "out" / "sweep.html").read_text()
+    assert "Where metrics disagree" in page
+    assert "0 metrics" not in page
+
+
 def test_extraction_is_recorded_and_shown(logs: Path, tmp_path: Path) -> None:
     out = tmp_path / "audit"
     result = run("audit", logs, "--out", out, "--extract", "tag:b", "--resamples", 49)

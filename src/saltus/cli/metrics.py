@@ -108,7 +108,13 @@ def sweep(
             progress=progress,
         )
     frame = store.load(folder, Sweeps)
-    show(frame if as_json else _ranking(frame), as_json)
+    if frame.is_empty() and not as_json:
+        click.echo(
+            "sweep: no family has three scales with a known size, compute or loss (--models FILE "
+            "gives them); the page lists where metrics disagree", err=True,
+        )  # fmt: skip
+    else:
+        show(frame if as_json else _ranking(frame), as_json)
     done(folder, "sweep", fresh)
     click.echo(f"page: {folder / 'sweep.html'}", err=True)
 

@@ -73,6 +73,8 @@ def sweep_page(
 
 
 def _heading(swept: pl.DataFrame) -> str:
+    if swept.is_empty():
+        return "Where metrics disagree on the same answers"
     amount = swept["metric"].n_unique()
     return f"The same answers under {several(amount, 'metric')}"
 
