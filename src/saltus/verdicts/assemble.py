@@ -78,7 +78,7 @@ def assemble(
 
 def slices(rows: pl.DataFrame) -> Iterator[Slice]:
     """The axes on which the models of one family, regime and task can be placed."""
-    final = _final(rows)
+    final = final_checkpoints(rows)
     for axis in ("params", "flops"):
         placed = final.filter(pl.col(axis) > 0)
         if axis == "params":
@@ -100,7 +100,7 @@ def slices(rows: pl.DataFrame) -> Iterator[Slice]:
 RUN = pl.col("model").str.replace(r"@step\d+", "")
 
 
-def _final(rows: pl.DataFrame) -> pl.DataFrame:
+def final_checkpoints(rows: pl.DataFrame) -> pl.DataFrame:
     """The last checkpoint of every run; a model without a step is its final checkpoint."""
     step = pl.col("step").fill_null(np.iinfo(np.int64).max)
     return rows.filter(step == step.max().over(RUN))
