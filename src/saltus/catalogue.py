@@ -68,6 +68,21 @@ def _readers() -> list[dict[str, object]]:
     return [{"name": entry.name, "source": entry.source} for entry in READERS]
 
 
+def _forecasters() -> list[dict[str, object]]:
+    from saltus.forecasts.forecaster import FORECASTERS
+
+    return [
+        {
+            "name": entry.name,
+            "naive": entry.naive,
+            "question": entry.question,
+            "needs": entry.needs,
+            "source": entry.source,
+        }
+        for entry in FORECASTERS
+    ]
+
+
 def _screens() -> list[dict[str, object]]:
     from saltus.screens.screen import SCREENS
 
@@ -161,6 +176,7 @@ _KINDS = {
     "experiments": _experiments,
     "extractors": _extractors,
     "families": _families,
+    "forecasters": _forecasters,
     "laws": _laws,
     "metrics": _metrics,
     "readers": _readers,

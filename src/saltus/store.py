@@ -194,6 +194,27 @@ def _alive(draft: Path) -> bool:
     return int(digits) != os.getpid()
 
 
+def read_text(path: Path, most: int) -> str:
+    """The text of a file of at most so many bytes.
+
+    Raises:
+        StoreError: it is larger, cannot be read, or is no UTF-8.
+    """
+    try:
+        if path.stat().st_size > most:
+            raise StoreError(f"{path} has more than {most:,} bytes; that is no file of this kind")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise StoreError(f"{path} cannot be read: {fault}") from None
+
+
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """Write a table beside its place and move it there, so that it is never half written."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    frame.write_parquet(aside)
+    aside.replace(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file of a draft anew, never through a link into the old folder."""
     path.unlink(missing_ok=True)

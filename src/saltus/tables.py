@@ -403,6 +403,10 @@ class LossThresholds(Table):
     """Where the performance of one family bends along the loss, and who reaches that loss."""
 
     name = "loss_thresholds"
+class Forecasts(Table):
+    """What one forecaster says of one series at a scale not yet seen."""
+
+    name = "forecasts"
     family = Column(pl.String, "family", required=True)
     regime = Column(pl.String, "prompt regime")
     task = Column(pl.String, "task", required=True)
@@ -429,11 +433,64 @@ class LossThresholds(Table):
     flops_low = Column(pl.Float64, "lower end of its 95 % interval")
     flops_high = Column(pl.Float64, "upper end; null: perhaps never")
     status = Column(pl.String, "found, or what is missing, in words", required=True)
+    forecaster = Column(pl.String, "name in the forecaster registry, or `ensemble`", required=True)
+    params = Column(pl.Float64, "parameters of the model that is asked about")
+    tokens = Column(pl.Float64, "its training tokens")
+    flops = Column(pl.Float64, "its training FLOPs")
+    axis = Column(pl.String, "what `fan_x` is: params, tokens or flops", required=True)
+    interval = Column(pl.Float64, "stated coverage of low to high; null: no forecast")
+    low = Column(pl.Float64, "lower end of the predictive interval, in the metric's unit")
+    median = Column(pl.Float64, "middle of the predictive distribution")
+    high = Column(pl.Float64, "upper end")
+    level = Column(pl.Float64, "value whose passing is asked about; null: none")
+    probability = Column(pl.Float64, "probability that the measured value is at it or better")
+    quantiles = Column(FLOATS, "quantiles .05, .10, ... .95 of the predictive distribution")
+    scales = Column(pl.Int64, "distinct sizes that it rests on", required=True)
+    models = Column(pl.Int64, "models that it rests on", required=True)
+    points = Column(pl.Int64, "back-tested points of similar series of the family; null: none")
+    coverage = Column(pl.Float64, "share of them inside this forecaster's intervals")
+    skill = Column(pl.Float64, "1 - CRPS over that of the naive set, mean over them")
+    loses = Column(pl.Boolean, "whether it lost to the naive set on them")
+    fan_x = Column(FLOATS, "places from the largest model to the target, raw units of the axis")
+    fan_low = Column(FLOATS, "lower ends there")
+    fan_median = Column(FLOATS, "medians there")
+    fan_high = Column(FLOATS, "upper ends there")
+    status = Column(pl.String, "forecast, weak, far, or why there is none, in words", True)
+
+
+class Backtests(Table):
+    """What one forecaster would have said of a hidden model, and what was seen."""
+
+    name = "backtests"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    metric = Column(pl.String, "metric", required=True)
+    reaction = Column(pl.String, "thresholded or continuous", required=True)
+    moving = Column(pl.Boolean, "whether the known part moved with scale", required=True)
+    forecaster = Column(pl.String, "name in the forecaster registry, or `ensemble`", required=True)
+    hidden = Column(pl.Int64, "largest sizes that were hidden; the smallest of them is asked", True)
+    scales = Column(pl.Int64, "distinct sizes that were known", required=True)
+    model = Column(pl.String, "label of the hidden model", required=True)
+    params = Column(pl.Float64, "its parameters")
+    tokens = Column(pl.Float64, "its training tokens")
+    flops = Column(pl.Float64, "its training FLOPs")
+    value = Column(pl.Float64, "what it scored, in the metric's unit", required=True)
+    low = Column(pl.Float64, "5 % quantile of the forecast; null: no forecast")
+    median = Column(pl.Float64, "its median")
+    high = Column(pl.Float64, "its 95 % quantile")
+    crps = Column(pl.Float64, "continuous ranked probability score, in the metric's unit")
+    naive_crps = Column(pl.Float64, "mean CRPS of the naive set at the same point")
+    error = Column(pl.Float64, "median less value")
+    covered = Column(pl.Boolean, "whether low to high holds the value")
+    pit = Column(pl.Float64, "share of the forecast below the value")
+    status = Column(pl.String, "forecast, or why there is none, in words", required=True)
 
 
 TABLES: tuple[type[Table], ...] = (
     Models, Responses, Reported, Findings, Scores, Sets, Estimates, Fits, Verdicts, Bands,
     Triplets, MetricCounts, MetricTests, Sweeps, Disagreements, SameLoss, LossThresholds,
+    Forecasts, Backtests,
 )  # fmt: skip
 
 

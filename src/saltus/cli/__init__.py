@@ -16,6 +16,7 @@ FILES = (
     "cache",
     "convert",
     "experiments",
+    "forecasts",
     "loss",
     "metrics",
     "models",

@@ -90,9 +90,9 @@ class Block:
         seen = np.isfinite(self.z)
         if not self.scale.size:
             return np.zeros(len(self.series), dtype=np.int64)
-        return np.stack([seen[:, self.scale == s].any(axis=1) for s in np.unique(self.scale)]).sum(
-            axis=0
-        )
+        sizes = np.unique(self.scale)
+        found = np.stack([seen[:, self.scale == size].any(axis=1) for size in sizes])
+        return np.asarray(found.sum(axis=0))
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,9 @@ def _facts(key: tuple[str, str], chance: float, items: FloatArray) -> SeriesFact
     assert metric is not None  # noqa: S101  (families() keeps known metrics only)
     link = link_of(metric)
     known = items[np.isfinite(items)]
-    level = link.forward(np.array([chance]), np.array([np.nan]))[0] if link.kind == "logit" else np.nan
+    level = (
+        link.forward(np.array([chance]), np.array([np.nan]))[0] if link.kind == "logit" else np.nan
+    )
     return SeriesFacts(
         *key,
         metric.name,
@@ -254,7 +256,7 @@ def _stack(rows: list[FloatArray], shape: tuple[int, ...]) -> FloatArray:
 
 
 def _log10(column: pl.Series) -> FloatArray:
-    return np.log10(column.cast(pl.Float64).fill_null(np.nan).to_numpy())
+    return np.asarray(np.log10(column.cast(pl.Float64).fill_null(np.nan).to_numpy()))
 
 
 def by_links(block: Block) -> Iterator[tuple[float, IntArray]]:

@@ -22,7 +22,9 @@ from saltus.forecasts.mixture import (
 )
 
 FEWEST = 2  # models with a value; below it there is no slope to speak of
-MIXTURE = "Golub and Pereyra (1973), SIAM J. Numer. Anal. 10(2): linear parameters are integrated out"
+MIXTURE = (
+    "Golub and Pereyra (1973), SIAM J. Numer. Anal. 10(2): linear parameters are integrated out"
+)
 
 
 class Part(NamedTuple):

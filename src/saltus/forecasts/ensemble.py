@@ -1,9 +1,9 @@
 """The pooled forecast: members weighted by their past scores, as wide as the past demands.
 
 What pools what: weights and width are learned from origins further back of all families at
-hand, from tasks like the one asked about (same reaction of the metric, moving with scale or still). A
-past point counts in its class; points of one family and hidden size share their model, so the
-sample size that shrinks weights to equal ones and widths to 1 is the number of such pairs.
+hand, from tasks like the one asked about (same reaction of the metric, moving with scale or
+still). Points of one family and hidden size share their model, so the sample size that shrinks
+weights to equal ones and the stretch to 1 is the number of such pairs, not of points.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from saltus.forecasts.rolling import Origin
 from saltus.forecasts.scores import crps, interval
 
 LEVEL = 0.9
-EQUAL = 2.0  # hidden sizes that equal weights count as
-UNSTRETCHED = 2.0  # hidden sizes that a width of 1 counts as
+EQUAL = 1.0  # hidden sizes that equal weights count as
+UNSTRETCHED = 1.0  # hidden sizes that a width of 1 counts as
 NAIVE = 0.5  # weight of a member of the naive set before there is a past
-SHARPNESS = 3.0  # power of the inverse mean score
+SHARPNESS = 6.0  # power of the inverse mean score
 MOVING = 2.0  # |t| of the straight line above which a series moves with scale
-STRETCHES = np.exp(np.linspace(np.log(0.5), np.log(4.0), 13))
+STRETCHES = np.exp(np.linspace(np.log(0.7), np.log(4.0), 9))  # never much narrower than its parts
 
 Class = tuple[str, bool]
 
@@ -172,7 +172,9 @@ def _stretches(
         for place, (block, truth) in enumerate(zip(origin.blocks, origin.truths, strict=True)):
             number += 1
             pooled = pool(origin, place, experience)
-            held = np.stack([_held(block, _stretched(pooled, s), truth.value, rng) for s in STRETCHES])
+            held = np.stack(
+                [_held(block, _stretched(pooled, s), truth.value, rng) for s in STRETCHES]
+            )
             for row, key in enumerate(classes(block)):
                 known = held[:, row][:, np.isfinite(held[0, row])]
                 inside.setdefault(key, []).append(known)

@@ -93,8 +93,11 @@ def observe(block: Block, latent: FloatArray, rng: np.random.Generator) -> Float
     Returns:
         The same shape; a 0/1 metric with a known number of items is a share of these.
     """
-    return np.stack([_observe(facts, latent[row], block.variance[row], rng)
-                     for row, facts in enumerate(block.series)]) if block.series else latent  # fmt: skip
+    seen = [
+        _observe(facts, latent[row], block.variance[row], rng)
+        for row, facts in enumerate(block.series)
+    ]
+    return np.stack(seen) if seen else latent
 
 
 def _observe(

@@ -26,6 +26,7 @@ WALKS = (0.0, 0.1, 0.4)  # wandering per square root of a decade, units
 NOISES = (0.015, 0.05, 0.15, 0.5)  # model noise tau, units
 LEVEL = 3.0  # prior spread of the level, units
 AT_CHANCE = 0.02  # spread of the level of a guesser
+CELLS = 4e6  # numbers of one array of covariances
 SHORTEST = 0.5  # decades that a training range counts at least
 MISSING = 1e6  # variance of a value that is not there
 PRIOR = 10.0  # series that the first weights count as
@@ -108,69 +109,107 @@ def shaped(x: FloatArray, rate: float) -> FloatArray:
     if rate == 0.0:
         return x
     bend = rate * np.log(10.0)
-    return np.expm1(bend * x) / bend
+    return np.asarray(np.expm1(bend * x) / bend)
+
+
+class _Grid(NamedTuple):
+    """The components as columns."""
+
+    slope: FloatArray
+    spread: FloatArray
+    walk: FloatArray
+    noise: FloatArray
+    guess: FloatArray
+
+
+def _grid(entries: Sequence[Component]) -> _Grid:
+    columns = [[getattr(e, name) for e in entries] for name in _Grid._fields]
+    return _Grid(*(np.array(column, dtype=float) for column in columns))
 
 
 def predict(batch: Batch) -> Predictions:
     """Evidence and prediction of every component, for every series of a batch."""
-    parts = [_component(batch, entry) for entry in COMPONENTS]
-    return Predictions(*(np.stack(part) for part in zip(*parts, strict=True)))
+    series, models = batch.z.shape
+    step = max(1, int(CELLS / (series * models * models + 1)))
+    parts = [
+        _predict(batch, COMPONENTS[start : start + step])
+        for start in range(0, len(COMPONENTS), step)
+    ]
+    return Predictions(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _component(batch: Batch, entry: Component) -> tuple[FloatArray, FloatArray, FloatArray]:
-    models = batch.z.shape[1]
+def _predict(batch: Batch, entries: Sequence[Component]) -> Predictions:
+    """All at once: arrays are (components, series, ...)."""
+    models, grid = batch.z.shape[1], _grid(entries)
     known = np.isfinite(batch.z)
-    prior, mean, usable = _prior(batch, entry)
+    prior, mean = _prior(batch, entries, grid)
+    usable = np.isfinite(mean[:, :, 0])
     sampling = np.where(np.isfinite(batch.variance), batch.variance, 0.0)
-    noise = np.where(known, sampling + entry.noise**2, MISSING)
-    shared = bool((noise == noise[0]).all())
-    roots = np.linalg.cholesky(
-        prior[:models, :models] + np.eye(models) * (noise[:1] if shared else noise)[:, None, :]
+    noise = np.where(known, sampling + grid.noise[:, None, None] ** 2, MISSING)
+    if bool((noise == noise[:, :1]).all()):
+        noise = noise[:, :1]
+    covariance = prior[:, None, :models, :models] + noise[..., None, :] * np.eye(models)
+    root = np.linalg.cholesky(covariance)
+    left = np.where(known & usable[..., None], batch.z - mean[:, :, :models], 0.0)
+    white, half = _whitened(root, left, prior[:, :models, models:])
+    logs = np.log(np.diagonal(root, axis1=2, axis2=3))
+    volume = np.where(known, logs, 0.0).sum(axis=2)
+    evidence = np.where(usable, -0.5 * np.square(white).sum(axis=2) - volume, -np.inf)
+    ahead = np.nan_to_num(mean[:, :, models:]) + np.einsum("ctmq,ctm->ctq", half, white)
+    spread = np.diagonal(prior, axis1=1, axis2=2)[:, None, models:] - np.square(half).sum(axis=2)
+    variance = np.maximum(spread, 0.0) + grid.noise[:, None, None] ** 2
+    return Predictions(evidence, ahead, np.broadcast_to(variance, ahead.shape))
+
+
+def _whitened(
+    root: FloatArray, left: FloatArray, across: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Values (components, series, models) and priors (..., models, targets) over the root.
+
+    One factor serves all series whose noise is the same.
+    """
+    if root.shape[1] == 1:
+        whole = np.concatenate([np.swapaxes(left, 1, 2), across], axis=2)
+        both = np.linalg.solve(root[:, 0], whole)
+        white = np.swapaxes(both[:, :, : left.shape[1]], 1, 2)
+        half = both[:, None, :, left.shape[1] :]
+        return white, np.broadcast_to(half, (*left.shape, across.shape[2]))
+    tiled = np.broadcast_to(across[:, None], (*left.shape, across.shape[2]))
+    both = np.linalg.solve(root, np.concatenate([left[..., None], tiled], axis=3))
+    return both[..., 0], both[..., 1:]
+
+
+def _prior(
+    batch: Batch, entries: Sequence[Component], grid: _Grid
+) -> tuple[FloatArray, FloatArray]:
+    """(components, places, places) covariance and (components, series, places) mean.
+
+    The mean is NaN where a component cannot speak of a series: no chance level is known.
+    """
+    shapes = {bend: _curves(batch, bend) for bend in {entry.bend for entry in entries}}
+    curves = np.stack([shapes[entry.bend] for entry in entries])
+    level = np.where(grid.guess > 0.0, AT_CHANCE, LEVEL)
+    steps = batch.place - batch.place.min()
+    covariance = (
+        np.square(level)[:, None, None]
+        + np.square(grid.spread)[:, None, None] * np.einsum("cip,ciq->cpq", curves, curves)
+        + np.square(grid.walk)[:, None, None] * np.minimum.outer(steps, steps)
     )
-    left = np.where(known, batch.z - mean[:, :models], 0.0)
-    across = prior[:models, models:]
-    if shared:
-        both = np.linalg.solve(roots[0], np.concatenate([left.T, across], axis=1))
-        white, half = both[:, : len(left)].T, both[:, len(left) :][None]
-    else:
-        tiled = np.broadcast_to(across, (len(left), *across.shape))
-        both = np.linalg.solve(roots, np.concatenate([left[:, :, None], tiled], axis=2))
-        white, half = both[:, :, 0], both[:, :, 1:]
-    diagonal = np.diagonal(roots, axis1=1, axis2=2)
-    logs = np.where(known, np.log(diagonal), 0.0).sum(axis=1)
-    evidence = np.where(usable, -0.5 * np.square(white).sum(axis=1) - logs, -np.inf)
-    ahead = mean[:, models:] + np.einsum("tmq,tm->tq", np.broadcast_to(half, (len(left), *across.shape)), white)
-    spread = np.maximum(np.diagonal(prior)[models:] - np.square(half).sum(axis=1), 0.0)
-    return evidence, ahead, np.broadcast_to(spread + entry.noise**2, ahead.shape)
-
-
-def _prior(batch: Batch, entry: Component) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Covariance over all places, (series, places) mean, and which series it can speak of."""
-    size = batch.place.size
-    covariance = np.zeros((size, size))
-    level = _level(batch, entry)
-    mean = np.broadcast_to(level[:, None], (len(batch.z), size)).copy()
-    covariance += (AT_CHANCE if entry.guess else LEVEL) ** 2
-    last = batch.z.shape[1]
-    if entry.bend is not None:
-        for row in batch.x:
-            span = max(float(np.ptp(row[:last])), SHORTEST)
-            curve = shaped(row - row[:last].max(), entry.bend / span)
-            covariance += entry.spread**2 * np.outer(curve, curve)
-            mean += entry.slope * curve
-    if entry.walk:
-        steps = batch.place - batch.place.min()
-        covariance += entry.walk**2 * np.minimum.outer(steps, steps)
-    return covariance, mean, np.isfinite(level)
-
-
-def _level(batch: Batch, entry: Component) -> FloatArray:
-    if entry.guess:
-        return batch.chance
     known = np.isfinite(batch.z)
-    count = np.maximum(known.sum(axis=1), 1)
-    centre: FloatArray = np.where(known, batch.z, 0.0).sum(axis=1) / count
-    return centre
+    centre = np.where(known, batch.z, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    start = np.where(grid.guess[:, None] > 0.0, batch.chance, centre)
+    rise = grid.slope[:, None] * curves.sum(axis=1)
+    return covariance, start[:, :, None] + rise[:, None, :]
+
+
+def _curves(batch: Batch, bend: float | None) -> FloatArray:
+    """(inputs, places) the curve along every input; zero without a change with scale."""
+    if bend is None:
+        return np.zeros_like(batch.x)
+    known = batch.x[:, : batch.z.shape[1]]
+    span = np.maximum(np.ptp(known, axis=1), SHORTEST)
+    rows = zip(batch.x, known.max(axis=1), span, strict=True)
+    return np.stack([shaped(row - last, bend / width) for row, last, width in rows])
 
 
 def learned_weights(evidence: FloatArray) -> FloatArray:
@@ -191,7 +230,7 @@ def posterior(evidence: FloatArray, weights: FloatArray) -> FloatArray:
     """(components, series) posterior weights; they sum to 1 over the components."""
     logs = evidence + np.log(weights)[:, None]
     shares = np.exp(logs - logs.max(axis=0))
-    return shares / shares.sum(axis=0)
+    return np.asarray(shares / shares.sum(axis=0))
 
 
 def draw(

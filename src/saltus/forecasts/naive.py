@@ -23,7 +23,8 @@ def _spread(errors: FloatArray, unit: FloatArray) -> FloatArray:
     known = np.isfinite(errors)
     squares = np.where(known, np.square(errors), 0.0).sum(axis=1)
     prior = PRIOR_FREEDOM * np.square(PRIOR_SPREAD * unit)
-    return np.maximum(np.sqrt((squares + prior) / (known.sum(axis=1) + PRIOR_FREEDOM)), FLOOR * unit)
+    spread = np.sqrt((squares + prior) / (known.sum(axis=1) + PRIOR_FREEDOM))
+    return np.asarray(np.maximum(spread, FLOOR * unit))
 
 
 def _around(
@@ -34,7 +35,7 @@ def _around(
     known = np.isfinite(sampling).sum(axis=1)
     usual = np.where(np.isfinite(sampling), sampling, 0.0).sum(axis=1) / np.maximum(known, 1)
     width = np.sqrt(np.maximum(np.square(spread) - usual, np.square(FLOOR * _units(block))))
-    return centre[:, :, None] + width[:, None, None] * normal_scores(rng)
+    return np.asarray(centre[:, :, None] + width[:, None, None] * normal_scores(rng))
 
 
 def _units(block: Block) -> FloatArray:

@@ -124,12 +124,8 @@ def _regression(
     rng: np.random.Generator,
 ) -> Regression:  # fmt: skip
     families = int(whole.family.max()) + 1
-    design = np.concatenate(
-        [np.ones((len(z), 1)), scores, np.eye(families)[whole.family]], axis=1
-    )
-    spread = np.array(
-        [LEVEL_SPREAD] + [SLOPE_SPREAD] * COMPONENTS + [FAMILY_SPREAD] * families
-    )
+    design = np.concatenate([np.ones((len(z), 1)), scores, np.eye(families)[whole.family]], axis=1)
+    spread = np.array([LEVEL_SPREAD] + [SLOPE_SPREAD] * COMPONENTS + [FAMILY_SPREAD] * families)
     return regress(design[known], z[known], unit * spread, unit, rng, DRAWS)
 
 

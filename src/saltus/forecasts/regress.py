@@ -25,7 +25,7 @@ class Regression(NamedTuple):
     def at(self, design: FloatArray, rng: np.random.Generator) -> FloatArray:
         """(targets, draws) draws of new values at (targets, draws, columns) designs."""
         mean = np.einsum("qdk,dk->qd", design, self.coefficients)
-        return mean + self.noise * rng.standard_normal(mean.shape)
+        return np.asarray(mean + self.noise * rng.standard_normal(mean.shape))
 
 
 def regress(
@@ -69,4 +69,5 @@ def _fit(
     fit = square / noise**2 - float(mean @ moment) / noise**2
     _, volume = np.linalg.slogdet(precision)
     evidence = -0.5 * (fit + volume + 2.0 * np.log(spread).sum()) - rows * np.log(noise)
-    return mean, np.linalg.cholesky((covariance + covariance.T) / 2.0), float(evidence)
+    root = np.asarray(np.linalg.cholesky((covariance + covariance.T) / 2.0))
+    return mean, root, float(evidence)

@@ -26,7 +26,7 @@ def crps(draws: FloatArray, value: FloatArray) -> FloatArray:
     ranks = 2.0 * np.arange(1, count + 1) - count - 1.0
     away = np.abs(ordered - value[..., None]).mean(axis=-1)
     apart: FloatArray = (ordered * ranks).sum(axis=-1) / count**2
-    return away - apart
+    return np.asarray(away - apart)
 
 
 def interval(draws: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:

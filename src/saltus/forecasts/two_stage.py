@@ -8,52 +8,22 @@ off in the metric as well, as it is in the data.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from saltus.forecasts.block import Block
+from saltus.curves.law import LAWS, Law
+from saltus.curves.varpro import LawFits, fit_law
+from saltus.forecasts.block import Block, IntArray
 from saltus.forecasts.forecaster import DRAWS, forecaster, nothing
 from saltus.forecasts.links import EDGE, FloatArray
 
-EXPONENTS = np.array([0.05, 0.08, 0.12, 0.17, 0.23, 0.3, 0.38, 0.48, 0.6, 0.8])  # per e-fold
-STEEPNESS = np.array([0.7, 1.0, 1.5, 2.2, 3.2, 4.6, 6.6, 9.5, 14.0])  # over the range of the loss
-MIDPOINTS = np.linspace(-1.0, 1.5, 13)  # shares of the range of the loss, 0 = smallest
-RIDGE = 1e-6  # of the normal equations, relative
+RESAMPLES = 25  # weightings of the models; each serves several residuals
+POSITIVE = (0.0, float("inf"))
+SHARE = (0.0, 1.0)
+SMALLEST = 1e-9  # loss
 FEWEST = 4  # models with both scores
-
-
-def ladder_loss(
-    params: FloatArray, tokens: FloatArray, a: float, alpha: float, b: float, beta: float,
-    floor: float,
-) -> FloatArray:  # fmt: skip
-    """Task loss of a model ladder: A N^-alpha + B D^-beta + E.
-
-    Source: Bhagia et al. (2024), arXiv 2412.04403, step 1.
-    """
-    return a * params**-alpha + b * tokens**-beta + floor
-
-
-def ladder_accuracy(
-    loss: FloatArray, height: float, steepness: float, midpoint: float, floor: float
-) -> FloatArray:
-    """Accuracy from the task loss: a / (1 + exp(-k (L - L0))) + b, k < 0.
-
-    Source: Bhagia et al. (2024), arXiv 2412.04403, step 2.
-    """
-    return height / (1.0 + np.exp(-steepness * (loss - midpoint))) + floor
-
-
-class Ladder(NamedTuple):
-    """The inputs of step 1 and what step 2 starts from.
-
-    Args:
-        inputs: (inputs, models + targets) natural logarithms, centred.
-        loss: (models,) positive.
-    """
-
-    inputs: FloatArray
-    loss: FloatArray
 
 
 Columns = Callable[[Block], FloatArray | None]
@@ -62,7 +32,7 @@ Columns = Callable[[Block], FloatArray | None]
 @forecaster(
     needs="a continuous partner with a loss scale (or a validation loss) and four FLOPs values",
     question="Is the score a function of a loss that is a power law in compute?",
-    source="Llama 3 (2024), arXiv 2407.21783, sec. 3.2.1, with a floor of the loss; models resampled",
+    source="Llama 3 (2024), arXiv 2407.21783, sec. 3.2.1, with a floor; models resampled",
 )
 def two_stage(blocks: Sequence[Block], rng: np.random.Generator) -> list[FloatArray]:
     """FLOPs to loss by a power law with a floor, loss to score by a sigmoid."""
@@ -80,44 +50,67 @@ def ladder(blocks: Sequence[Block], rng: np.random.Generator) -> list[FloatArray
     return [_two_steps(block, _size_and_data, rng) for block in blocks]
 
 
-def _compute(block: Block) -> FloatArray | None:
-    return _varying([block.axis("flops")], block.models.height)
+class Law1(NamedTuple):
+    """Step 1 for one block: the law of the loss, its x, and bounds that make it a power law."""
+
+    law: Law
+    x: FloatArray
+    bounds: dict[str, tuple[float, float]]
 
 
-def _size_and_data(block: Block) -> FloatArray | None:
-    """Tokens only where they vary: else their term is part of the floor."""
-    found = _varying([block.axis("params"), block.axis("tokens")], block.models.height)
-    return found if found is not None else _varying([block.axis("params")], block.models.height)
+def _compute(block: Block) -> Law1 | None:
+    """A power law with a floor in log10 FLOPs."""
+    return _power_law(block, "flops")
 
 
-def _varying(axes: list[FloatArray], models: int) -> FloatArray | None:
-    whole = np.stack(axes) * np.log(10.0)
-    if not np.isfinite(whole).all() or (np.ptp(whole[:, :models], axis=1) < 1e-6).any():
+def _size_and_data(block: Block) -> Law1 | None:
+    """The ladder; where tokens are the same for all, their term is part of the floor."""
+    both = np.stack([block.axis("params"), block.axis("tokens")], axis=-1)
+    known = both[: block.models.height]
+    if np.isfinite(both).all() and known.size and (np.ptp(known, axis=0) > 0.0).all():
+        return Law1(LAWS["ladder"], both, {})
+    return _power_law(block, "params")
+
+
+def _power_law(block: Block, axis: str) -> Law1 | None:
+    x = block.axis(axis)
+    if not np.isfinite(x).all() or np.unique(x[: block.models.height]).size < 2:
         return None
-    return whole - whole[:, :models].mean(axis=1, keepdims=True)
+    return Law1(LAWS["power_law_floor"], x, {"floor": POSITIVE, "gain": POSITIVE})
 
 
-def _two_steps(block: Block, columns: Columns, rng: np.random.Generator) -> FloatArray:
+class Resampling(NamedTuple):
+    """What all series of a block share.
+
+    Args:
+        weights: (resamples, models) of the Bayesian bootstrap.
+        places: (draws,) between 0 and 1, which model's residuals a draw takes.
+    """
+
+    weights: FloatArray
+    places: FloatArray
+
+
+def _two_steps(
+    block: Block, step_one: Callable[[Block], Law1 | None], rng: np.random.Generator
+) -> FloatArray:
     made = nothing(block)
-    if block.models.height < FEWEST or not block.targets.height:
+    first = step_one(block) if block.models.height and block.targets.height else None
+    models = block.models.height
+    drawn = Resampling(rng.exponential(size=(RESAMPLES, models)), rng.random(DRAWS))
+    losses = np.stack([loss_behind(block, row) for row in range(len(block.series))])
+    losses = np.where(np.isfinite(block.z), losses, np.nan)
+    logits = np.array([facts.link.kind == "logit" for facts in block.series])
+    rows = np.flatnonzero(logits & (np.isfinite(losses).sum(axis=1) >= FEWEST))
+    if first is None or not rows.size:
         return made
-    inputs = columns(block)
-    weights = rng.exponential(size=(DRAWS, block.models.height))
-    chosen = rng.random((2, DRAWS))
-    if inputs is None:
-        return made
-    for row, facts in enumerate(block.series):
-        loss = loss_behind(block, row)
-        known = np.isfinite(block.z[row]) & np.isfinite(loss)
-        if facts.link.kind != "logit" or known.sum() < FEWEST + len(inputs) - 1:
-            continue
-        part = np.concatenate([inputs[:, :-block.targets.height][:, known],
-                               inputs[:, -block.targets.height :]], axis=1)  # fmt: skip
-        step = Ladder(part, loss[known])
-        share = _share(facts.link.sign * block.z[row, known])
-        noise = _item_noise(block.variance[row, known], share)
-        found = _draws(step, share, noise, weights[:, known], chosen)
-        made[row] = facts.link.sign * np.log(found / (1.0 - found))
+    ones, which = _losses(first, losses[rows], drawn.weights)
+    signs = np.array([facts.link.sign for facts in block.series])[rows, None]
+    shares = 1.0 / (1.0 + np.exp(-signs * block.z[rows]))
+    twos = _shares(losses[rows], shares, drawn.weights)
+    for place, row in enumerate(rows.tolist()):
+        one = _slice(ones, which[place])
+        made[row] = _draws(block, row, first, one, _slice(twos, place), drawn)
     return made
 
 
@@ -128,115 +121,85 @@ def loss_behind(block: Block, row: int) -> FloatArray:
     for partner in facts.partners:
         place = at.get((facts.task, partner))
         if place is not None and block.series[place].link.kind in ("log", "perplexity"):
-            return np.exp(-block.z[place])
+            return np.asarray(np.exp(-block.z[place]))
     return block.models["loss"].cast(float).fill_null(np.nan).to_numpy()
 
 
-def _share(z: FloatArray) -> FloatArray:
-    share: FloatArray = 1.0 / (1.0 + np.exp(-z))
-    return share
+def _losses(first: Law1, losses: FloatArray, weights: FloatArray) -> tuple[LawFits, IntArray]:
+    """Step 1 under every weighting by least squares of relative errors, and whose fit is whose.
+
+    A validation loss serves many tasks and is fitted once.
+    """
+    distinct, which = np.unique(np.nan_to_num(losses), axis=0, return_inverse=True)
+    y = np.where(distinct > 0.0, distinct, np.nan)
+    weighted = weights[None] / np.square(y)[:, None]
+    fits = fit_law(
+        first.law,
+        first.x[: losses.shape[1]],
+        _repeated(y),
+        np.nan_to_num(weighted).reshape(-1, losses.shape[1]),
+        bounds=first.bounds,
+        refined=1,
+    )
+    return fits, which.reshape(-1)
 
 
-def _item_noise(variance: FloatArray, share: FloatArray) -> float:
-    """Mean sampling variance of the shares; it is added again when items are drawn."""
-    known = np.isfinite(variance)
-    spread = variance * np.square(share * (1.0 - share))
-    return float(spread[known].mean()) if known.any() else 0.0
+def _shares(losses: FloatArray, shares: FloatArray, weights: FloatArray) -> LawFits:
+    """Step 2 under every weighting: a sigmoid between two levels within the range."""
+    return fit_law(
+        LAWS["sigmoid_of_loss"],
+        _repeated(losses),
+        _repeated(shares),
+        np.tile(weights, (len(losses), 1)),
+        bounds={"floor": SHARE, "ceiling": SHARE},
+        refined=1,
+    )
+
+
+def _repeated(rows: FloatArray) -> FloatArray:
+    """Every row once per resample, its copies side by side."""
+    return np.repeat(rows, RESAMPLES, axis=0)
+
+
+def _slice(fits: LawFits, row: int) -> LawFits:
+    """The resamples of one series."""
+    part = slice(row * RESAMPLES, (row + 1) * RESAMPLES)
+    whole = ("parameters", "rss", "fitted", "x", "y", "weights", "freedom", "status")
+    return replace(fits, **{name: getattr(fits, name)[part] for name in whole})
 
 
 def _draws(
-    step: Ladder, share: FloatArray, noise: float, weights: FloatArray, chosen: FloatArray
+    block: Block, row: int, first: Law1, one: LawFits, two: LawFits, drawn: Resampling
 ) -> FloatArray:
-    """(targets, draws) shares of the range."""
-    models = step.loss.size
-    fitted, ahead = _step_one(step, weights)
-    loss_left = (np.log(step.loss) - np.log(np.maximum(fitted, 1e-9))) * _freed(models, 3)
-    at = (chosen[0] * models).astype(int)
-    rows = np.arange(len(weights))
-    loss = np.maximum(ahead, 1e-9) * np.exp(loss_left[rows, at])
-    seen, found = _step_two(step.loss, share, weights, loss)
-    left = (share - seen) * _freed(models, 3)
-    spread = np.square(left).mean()
-    quiet = np.sqrt(max(0.0, 1.0 - noise / spread)) if spread > 0.0 else 0.0
-    return np.clip(found + quiet * left[rows, at], EDGE, 1.0 - EDGE)
+    """(targets, draws) on the link scale; NaN where a step cannot be fitted."""
+    good = np.flatnonzero(one.converged & two.converged)
+    if good.size < RESAMPLES // 5:
+        return np.full((block.targets.height, DRAWS), np.nan)
+    known = two.weights[0] > 0.0
+    share, sign = two.y[0, known], block.series[row].link.sign
+    sample = good[np.arange(DRAWS) % good.size]
+    model = (drawn.places * share.size).astype(int)
+    left_one = np.log(one.y[0, known] / np.maximum(one.fitted[:, known], SMALLEST)) * _freed(one)
+    left_two = (share - two.fitted[:, known]) * _freed(two)
+    left_two = left_two * _quiet(block.variance[row, known], share, left_two)
+    ahead = np.maximum(one.predict(first.x[known.size :])[sample].T, SMALLEST)
+    ahead = ahead * np.exp(left_one[sample, model])
+    named = {name: two.parameter(name)[sample] for name in two.law.names}
+    found = np.clip(two.law.compute(ahead, **named) + left_two[sample, model], EDGE, 1.0 - EDGE)
+    return np.asarray(sign * (np.log(found) - np.log1p(-found)))
 
 
-def _freed(models: int, parameters: int) -> float:
+def _freed(fits: LawFits) -> float:
     """What residuals are short of the errors because parameters were fitted."""
-    return float(np.sqrt(models / max(models - parameters, 1)))
+    points = int((fits.weights[0] > 0.0).sum())
+    return float(np.sqrt(points / max(int(fits.freedom[0]), 1)))
 
 
-def _step_one(step: Ladder, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Fitted losses (draws, models) and predicted ones (targets, draws).
-
-    Least squares of relative errors; exponents on a grid, the rest by projection. A grid
-    point where a term grows with scale is no power law and is left out unless all are.
-    """
-    models = step.loss.size
-    grids = np.stack(np.meshgrid(*[EXPONENTS] * len(step.inputs), indexing="ij")).reshape(
-        len(step.inputs), -1
-    )
-    terms = np.exp(-grids.T[:, :, None] * step.inputs[None])
-    design = np.concatenate([np.ones((len(terms), 1, terms.shape[2])), terms], axis=1)
-    known = design[:, :, :models]
-    best = _projected(known, step.loss, weights / np.square(step.loss), terms=len(step.inputs))
-    fitted = np.einsum("dk,dkm->dm", best.coefficients, known[best.point])
-    ahead = np.einsum("dk,dkq->qd", best.coefficients, design[best.point][:, :, models:])
-    return fitted, ahead
-
-
-class Projection(NamedTuple):
-    """For every draw the best grid point and its linear parameters."""
-
-    point: np.typing.NDArray[np.int64]
-    coefficients: FloatArray
-
-
-def _projected(
-    design: FloatArray, y: FloatArray, weights: FloatArray, terms: int
-) -> Projection:
-    """Weighted least squares for all draws and grid points by two matrix products.
-
-    Args:
-        design: (grid, columns, rows), the last `terms` columns with a sign that must be +.
-        y: (rows,).
-        weights: (draws, rows).
-        terms: how many trailing columns must not be negative.
-    """
-    grid, size, rows = design.shape
-    products = np.einsum("gim,gjm->mgij", design, design).reshape(rows, -1)
-    gram = (weights @ products).reshape(-1, grid, size, size)
-    moment = (weights @ (design * y).transpose(2, 0, 1).reshape(rows, -1)).reshape(-1, grid, size)
-    scale = np.trace(gram, axis1=2, axis2=3)[..., None, None] / size
-    found = np.linalg.solve(gram + RIDGE * scale * np.eye(size), moment[..., None])[..., 0]
-    total = (weights @ np.square(y))[:, None]
-    left = total - 2.0 * (found * moment).sum(axis=-1) + np.einsum(
-        "dgi,dgij,dgj->dg", found, gram, found
-    )
-    wrong = (found[..., size - terms :] < 0.0).any(axis=-1)
-    point = np.argmin(np.where(wrong & ~wrong.all(axis=1, keepdims=True), np.inf, left), axis=1)
-    return Projection(point, found[np.arange(len(point)), point])
-
-
-def _step_two(
-    loss: FloatArray, share: FloatArray, weights: FloatArray, ahead: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Fitted shares (draws, models) and predicted ones (targets, draws).
-
-    The sigmoid's height and floor by projection, steepness and midpoint on a grid over the
-    range of the loss.
-    """
-    low, width = loss.min(), max(float(np.ptp(loss)), 1e-9)
-    steep, middle = (grid.ravel() for grid in np.meshgrid(STEEPNESS, MIDPOINTS, indexing="ij"))
-
-    def sigmoid(places: FloatArray, k: FloatArray, m: FloatArray) -> FloatArray:
-        return ladder_accuracy((places - low) / width, 1.0, -k, m, 0.0)  # type: ignore[arg-type]
-
-    column = sigmoid(loss[None, :], steep[:, None], middle[:, None])
-    design = np.stack([np.ones_like(column), column], axis=1)
-    best = _projected(design, share, weights, terms=1)
-    floor, height = best.coefficients[:, 0], best.coefficients[:, 1]
-    fitted = floor[:, None] + height[:, None] * column[best.point]
-    found = floor + height * sigmoid(ahead, steep[best.point], middle[best.point])
-    return fitted, found
-
+def _quiet(variance: FloatArray, share: FloatArray, left: FloatArray) -> float:
+    """Share of the residuals that is not the noise of the items, which is added when observed."""
+    known = np.isfinite(variance)
+    spread = float(np.nanmean(np.square(left)))
+    if not known.any() or spread == 0.0:
+        return 1.0
+    items = variance[known] * np.square(share * (1.0 - share))[known]
+    return float(np.sqrt(max(0.0, 1.0 - float(items.mean()) / spread)))

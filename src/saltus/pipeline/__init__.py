@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from saltus import store
-from saltus.pipeline import stages
+from saltus.pipeline import predictions, stages
 from saltus.pipeline.job import Progress, job_on, silent
+from saltus.pipeline.predictions import chosen, resolve, sealed
 from saltus.pipeline.result import Audit, open_audit, why_unjudged
 from saltus.pipeline.stages import CLOSE_LOOK, FEW, RESAMPLES, Extract, Source
 from saltus.tables import Responses
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from saltus.metrics.extract import FailedAs
 
 __all__ = [
-    "Audit", "audit", "estimate", "fit", "judge", "loss", "open_audit", "read", "report", "score",
-    "screen", "survey", "sweep", "why_unjudged",
+    "Audit", "audit", "backtest", "chosen", "estimate", "fit", "forecast", "judge", "loss",
+    "open_audit", "read", "report", "resolve", "score", "screen", "sealed", "survey", "sweep",
+    "why_unjudged",
 ]  # fmt: skip
 
 TEXTS = pl.col("output", "targets")
@@ -251,6 +253,51 @@ def loss(
     """
     with job_on(folder, progress, seed=seed) as job:
         return stages.loss(job, metric, families, margin, bytes_per_token or {})
+
+
+def backtest(folder: Path, *, seed: int | None = None, progress: Progress = silent) -> bool:
+    """Every forecaster on the hidden largest sizes of every family.
+
+    Args:
+        folder: audit folder with estimates.
+        seed: of every draw; None keeps the folder's.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
+    with job_on(folder, progress, seed=seed) as job:
+        return predictions.backtest(job)
+
+
+def forecast(
+    folder: Path,
+    at: Mapping[str, float | str],
+    *,
+    level: float | None = None,
+    seed: int | None = None,
+    progress: Progress = silent,
+) -> bool:
+    """What a model of a scale not yet seen would score, with the record of such forecasts.
+
+    Args:
+        folder: audit folder with estimates.
+        at: params, tokens or flops of the model; what is left out follows the largest model.
+        level: value whose passing is asked about, in the metric's unit.
+        seed: of every draw; None keeps the folder's.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+
+    Raises:
+        SaltusError: an axis or a number that makes no sense, or no family with sizes.
+    """
+    from saltus.forecasts.forecast import parse_target
+
+    target = parse_target({axis: str(value) for axis, value in at.items()})
+    with job_on(folder, progress, seed=seed) as job:
+        return predictions.forecast(job, target, level)
 
 
 def report(folder: Path, *, progress: Progress = silent) -> bool:

@@ -1,0 +1,141 @@
+"""Forecasts on an audit folder: the stages behind `forecast`, `backtest` and `proxies`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from saltus import store
+from saltus.errors import SaltusError
+from saltus.pipeline.job import Job
+from saltus.tables import Backtests, Estimates, Forecasts
+
+ROLLING, ASKING = 1, 2  # keep the draws of the past and of the forecast apart
+
+
+def _rolled(job: Job, families: Any) -> Any:
+    from saltus.forecasts.rolling import roll
+
+    return roll(families, np.random.default_rng([job.manifest["seed"], ROLLING]))
+
+
+def _families(job: Job) -> Any:
+    from saltus.forecasts.block import families
+
+    found = families(job.load(Estimates))
+    if not found:
+        raise SaltusError(
+            "no family has a model of known size with a metric whose facts Saltus knows, so there "
+            "is no scale to forecast along (`--models FILE` names sizes)"
+        )
+    return found
+
+
+def backtest(job: Job) -> bool:
+    """`estimates` to `backtests`."""
+    from saltus.forecasts.backtest import backtest as score_past
+
+    seed = job.manifest["seed"]
+
+    def make(writer: store.TableWriter) -> None:
+        writer.write(Backtests, score_past(_rolled(job, _families(job)), seed))
+
+    return job.run("backtest", (Estimates,), {"seed": seed}, make, (Backtests,))
+
+
+def forecast(job: Job, at: Mapping[str, float], level: float | None) -> bool:
+    """`estimates` to `forecasts` and the `backtests` that tell how far to believe them."""
+    from saltus.forecasts.backtest import backtest as score_past
+    from saltus.forecasts.forecast import forecast as look_ahead
+    from saltus.forecasts.forecast import target_of, with_fan
+    from saltus.forecasts.rolling import ask
+
+    seed = job.manifest["seed"]
+
+    def make(writer: store.TableWriter) -> None:
+        families = _families(job)
+        past = _rolled(job, families)
+        job.progress("forecast", 0.5)
+        scored = score_past(past, seed)
+        targets = [with_fan(family, target_of(family, at)) for family in families]
+        asked = ask(families, targets, np.random.default_rng([seed, ASKING]))
+        writer.write(Backtests, scored)
+        writer.write(Forecasts, look_ahead(families, asked, past, scored, level, seed))
+
+    options = {"seed": seed, "at": dict(at), "level": level}
+    return job.run("forecast", (Estimates,), options, make, (Forecasts, Backtests))
+
+
+def chosen(frame: pl.DataFrame, filters: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
+    """Rows whose family, task and metric are among those named; no names: all.
+
+    Raises:
+        SaltusError: a name that no row has.
+    """
+    from saltus.errors import UnknownNameError
+
+    for column, names in filters.items():
+        known = frame[column].unique().to_list()
+        for name in names:
+            if name not in known:
+                raise UnknownNameError(column, name, known)
+        if names:
+            frame = frame.filter(pl.col(column).is_in(names))
+    return frame
+
+
+def sealed(folder: Path, forecasts: pl.DataFrame, made_on: date, note: str) -> str:
+    """The text of a sealed forecast of a folder."""
+    from saltus.forecasts.sealed import seal
+
+    manifest = store.load_manifest(folder)
+    origin = {name: manifest[name] for name in ("saltus", "seed")}
+    inputs = [{"path": i.get("path"), "sha256": i.get("sha256")} for i in manifest["inputs"]]
+    return seal(forecasts, made_on, note, origin | {"inputs": inputs})
+
+
+def resolve(
+    seals: Sequence[Path], results: Path, model: str | None = None, record: Path | None = None
+) -> pl.DataFrame:
+    """Sealed forecasts against results, added to a track record where one is named.
+
+    Args:
+        seals: files that `sealed` made.
+        results: an audit folder with estimates, or logs.
+        model: label of the larger model; None takes that of the sealed size.
+        record: Parquet file of the track record; made when it is not there.
+
+    Raises:
+        SaltusError: a file is no seal or was altered, or the results cannot be read.
+    """
+    from saltus.forecasts.sealed import MOST, track_record, verified
+    from saltus.forecasts.sealed import resolve as score_seal
+
+    documents = [verified(store.read_text(path, MOST), path.name) for path in seals]
+    estimates = _results(results)
+    rows = track_record([score_seal(document, estimates, model) for document in documents])
+    if record is not None:
+        known = [pl.read_parquet(record)] if record.exists() else []
+        rows = track_record([*known, rows])
+        store.write_parquet(record, rows)
+    return rows
+
+
+def _results(results: Path) -> pl.DataFrame:
+    """Estimates of an audit folder, or of logs that are read aside."""
+    from saltus import pipeline
+
+    if store.is_audit(results):
+        return store.load(results, Estimates)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "results"
+        pipeline.read(results, folder, require_facts=False)
+        pipeline.score(folder)
+        pipeline.estimate(folder)
+        return store.load(folder, Estimates)
