@@ -403,10 +403,6 @@ class LossThresholds(Table):
     """Where the performance of one family bends along the loss, and who reaches that loss."""
 
     name = "loss_thresholds"
-class Forecasts(Table):
-    """What one forecaster says of one series at a scale not yet seen."""
-
-    name = "forecasts"
     family = Column(pl.String, "family", required=True)
     regime = Column(pl.String, "prompt regime")
     task = Column(pl.String, "task", required=True)
@@ -433,6 +429,16 @@ class Forecasts(Table):
     flops_low = Column(pl.Float64, "lower end of its 95 % interval")
     flops_high = Column(pl.Float64, "upper end; null: perhaps never")
     status = Column(pl.String, "found, or what is missing, in words", required=True)
+
+
+class Forecasts(Table):
+    """What one forecaster says of one series at a scale not yet seen."""
+
+    name = "forecasts"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    metric = Column(pl.String, "metric", required=True)
     forecaster = Column(pl.String, "name in the forecaster registry, or `ensemble`", required=True)
     params = Column(pl.Float64, "parameters of the model that is asked about")
     tokens = Column(pl.Float64, "its training tokens")

@@ -149,7 +149,7 @@ def _predict(batch: Batch, entries: Sequence[Component]) -> Predictions:
     if bool((noise == noise[:, :1]).all()):
         noise = noise[:, :1]
     covariance = prior[:, None, :models, :models] + noise[..., None, :] * np.eye(models)
-    root = np.linalg.cholesky(covariance)
+    root = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     left = np.where(known & usable[..., None], batch.z - mean[:, :, :models], 0.0)
     white, half = _whitened(root, left, prior[:, :models, models:])
     logs = np.log(np.diagonal(root, axis1=2, axis2=3))
