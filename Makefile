@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # CI adds train, run and hf; tests that need an absent extra are skipped with that reason.
 EXTRAS ?= test,dev
 
-.PHONY: demo test lint format clean kernels kernels-equal kernels-asan fuzz run-faults
+.PHONY: demo test lint served-family format clean kernels kernels-equal kernels-asan fuzz run-faults
 
 demo: $(STAMP)
 	$(BIN)/saltus audit --example --out demo
@@ -52,6 +52,11 @@ fuzz: $(STAMP)
 run-faults: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[run]"
 	$(BIN)/python benchmarks/faults_run.py --requests 10000
+
+# Eight sizes trained, served on 127.0.0.1, asked over HTTP and judged: minutes.
+served-family: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,run]"
+	$(BIN)/python examples/served_family.py served-family
 
 # Versions are pinned by constraints.txt: names and versions only.
 $(STAMP): pyproject.toml constraints.txt setup.py

@@ -70,7 +70,7 @@ def asked(
 ) -> list[Reply | Failed]:
     path = tmp_path / "family.yaml"
     path.write_text(family_yaml(trained, serving.server_port, api))
-    models = {model.name: model for model in read_family(path)}
+    models = {str(model.served_as): model for model in read_family(path)}
 
     async def ask() -> list[Reply | Failed]:
         found = []
@@ -116,6 +116,28 @@ def test_log_probabilities_over_http_are_those_of_the_training(
             assert reply.missing or len(reply.logprobs or ()) == 1
             bound = 0.0 if reply.at_most is None else reply.at_most
             assert bound >= sum(row["target_logprobs"]) - 1e-4
+
+
+def test_collected_by_run_it_is_the_training_again(
+    trained: Path, serving: FamilyServer, tmp_path: Path
+) -> None:
+    import saltus
+    from saltus.runners.asking import Sampling
+    from saltus.runners.evaluate import Plan, evaluate
+
+    path = tmp_path / "family.yaml"
+    path.write_text(family_yaml(trained, serving.server_port, "completions"))
+    plan = Plan(read_family(path), (SUMS,), SMALL.items, Sampling(), self_test="off")
+    assert evaluate(plan, tmp_path / "run", lambda event: None).complete
+    saltus.read(tmp_path / "run", tmp_path / "audit")
+    models, theirs = (store.load(tmp_path / "audit", table) for table in (Models, Responses))
+    joined = theirs.join(models.select("model", "params"), on="model").sort("params", "item")
+    mine = answers(trained).join(store.load(trained, Models).select("model", "params"), on="model")
+    assert joined["output"].to_list() == mine.sort("params", "item")["output"].to_list()
+    assert models["loss"].sort().to_list() == pytest.approx(
+        store.load(trained, Models).filter(pl.col("step").is_null())["loss"].sort().to_list()
+    )
+    assert (joined["target_logprobs"].is_not_null().all()) == serving.echo
 
 
 def post(server: FamilyServer, path: str, body: bytes) -> tuple[int, dict[str, object]]:

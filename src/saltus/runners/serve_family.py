@@ -84,7 +84,8 @@ def family_yaml(folder: Path, port: int, api: str) -> str:
         "models:",
     ]
     for row in models.iter_rows(named=True):
-        lines.append(f"  - name: {json.dumps(row['model'])}")
+        lines.append(f"  - name: {row['model_name']}-run{row['seed']}")
+        lines.append(f"    served_as: {json.dumps(row['model'])}")
         lines += [f"    {f}: {json.dumps(row[f])}" for f in FACTS if row[f] is not None]
     return "\n".join(lines) + "\n"
 
