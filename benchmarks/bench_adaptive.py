@@ -26,7 +26,7 @@ from saltus.verdicts.judge import judge
 from saltus.worlds import WORLDS, Generated, generate
 
 CAP, SCALES, TAU, WIDTH = 400, 8, 0.02, 0.15
-WANTED = {"i_power": "METRIC_ARTEFACT", "iii_flatrise": "BREAK", "iv_noise_em": "NO_EVIDENCE"}
+WANTED = {"i_power": "METRIC_ARTEFACT", "ii_break": "BREAK", "iv_noise_em": "NO_EVIDENCE"}
 METRICS = ["exact_match", "token_error_rate"]
 
 

@@ -312,6 +312,18 @@ def test_a_budget_stops_cleanly_and_alike(tmp_path: Path, budget: str) -> None:
     assert max(done) - min(done) <= 2 * 8
 
 
+def test_a_budget_holds_where_the_server_counts_wrong_or_not_at_all(tmp_path: Path) -> None:
+    with FakeServer(faults={"wrong counts": 1.0}, abilities=frozenset()) as server:
+        models = family(server, ("1e8",))
+        outcome = go(models, tmp_path, items=400, limits={"tokens": 3000.0})
+        assert outcome.stopped == "the budget is spent"
+        assert 1500 < outcome.progress["tokens"] <= 3000  # neither 99,999 each nor nothing
+        again = go(models, tmp_path, items=400, limits={"tokens": 3000.0})
+        assert again.progress["tokens"] <= 3000
+    told = read_tables([tmp_path]).named("read.run_mismatch")
+    assert told[0]["count"] == outcome.progress["cells"][0]["done"]
+
+
 def test_a_budget_needs_prices_and_sense() -> None:
     free = [Served(name="m", url="http://h")]
     with pytest.raises(SaltusError, match="no `prices`"):

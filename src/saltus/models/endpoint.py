@@ -164,7 +164,7 @@ class Endpoint:
     async def _generate(self, request: Request) -> Reply:
         body = self._body(request, self._served.asked(request.prompt))
         got = await self._post(self._path, body, content)
-        return _reply(got, got.value.text)
+        return _reply(got, got.value.text, request.max_tokens)
 
     async def _post(
         self, path: str, body: dict[str, Any], read: Callable[[bytes], Content]
@@ -269,27 +269,30 @@ def _weight(body: Mapping[str, Any]) -> int:
     return math.ceil(len(prompt) / 4) + int(body.get("max_tokens") or body.get("n_predict") or 0)
 
 
-def _reply(got: Answered[Content], text: str, **more: Any) -> Reply:
+def _reply(got: Answered[Content], text: str, most: int | None = None, **more: Any) -> Reply:
+    """A reply; counts of tokens that contradict what was sent are marked and left out."""
     found = got.value
+    mismatch = _contradiction(found, most)
     return Reply(
         text=text,
         finish=found.finish,
-        prompt_tokens=found.prompt_tokens,
-        completion_tokens=found.completion_tokens,
-        mismatch=_contradiction(found),
+        prompt_tokens=None if mismatch else found.prompt_tokens,
+        completion_tokens=None if mismatch else found.completion_tokens,
+        mismatch=mismatch,
         tries=got.tries,
         faults=got.faults,
         **more,
     )
 
 
-def _contradiction(found: Content) -> bool:
+def _contradiction(found: Content, most: int | None) -> bool:
     """Whether the stated number of tokens cannot be that of the tokens or the text sent."""
     stated, given = found.completion_tokens, len(found.tokens)
     if stated is None:
         return False
     # with echo the tokens sent hold the prompt as well, so that only fewer are a contradiction
-    return 0 < given < stated or (stated == 0 and not given and bool(found.text))
+    fewer = 0 < given < stated or (most is not None and stated > most)
+    return fewer or (stated == 0 and not given and bool(found.text))
 
 
 def _literal(text: str) -> str:

@@ -95,7 +95,8 @@ class Part(msgspec.Struct, omit_defaults=True):
         failed: why there is no reply.
         prompt_tokens: tokens read, as the server counts.
         completion_tokens: tokens written.
-        mismatch: the server's counts contradict what it sent.
+        mismatch: the server's counts contradict what it sent, and are left out.
+        charged: tokens (read, written) that a budget counts where the server states none.
         tries: times that the request was sent.
         faults: what went wrong on the way.
         about: the item, on a last part and on a failed one.
@@ -116,6 +117,7 @@ class Part(msgspec.Struct, omit_defaults=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     mismatch: bool = False
+    charged: tuple[int, int] | None = None
     tries: int = 1
     faults: tuple[str, ...] = ()
     about: Item | None = None

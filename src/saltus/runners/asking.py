@@ -21,6 +21,7 @@ import polars as pl
 from saltus.models.client import Abilities, Client, Failed, Reply, Request
 from saltus.models.served import Served
 from saltus.readers.run_lines import CHOICE, TARGET, TEXT, Item, Part, Start
+from saltus.runners.budget import counted
 from saltus.runners.journal import Journal, part_of
 from saltus.tasks import TASKS
 
@@ -227,6 +228,8 @@ class Cell:
         last = not rest
         more = {"last": last, "about": self.about(row) if last else None}
         line = part_of(reply, item=place[0], sample=place[1], part=ask.part, key=ask.key, **more)
+        if reply.prompt_tokens is None or reply.completion_tokens is None:
+            line.charged = counted(self.served, ask.request, reply)
         if line.text is not None and ask.part != TEXT:
             line.text = None  # the target stands in `about`
         return self.journal.append(line)

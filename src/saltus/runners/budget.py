@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saltus.errors import SaltusError
-from saltus.models.client import Request
+from saltus.models.client import Reply, Request
 from saltus.models.served import Prices, Served
 
 KINDS = ("requests", "tokens", "money")
@@ -70,7 +70,7 @@ class Budget:
         if not self.limits:
             return {}
         read = sum(most_read(served, request) for request in requests)
-        written = sum(1 if r.continuation else r.max_tokens for r in requests)
+        written = sum(most_written(request) for request in requests)
         most = {
             "requests": float(len(requests)),
             "tokens": float(read + written),
@@ -90,6 +90,25 @@ class Budget:
         """Give back what was set aside."""
         for kind, amount in reserved.items():
             self._reserved[kind] -= amount
+
+
+def counted(served: Served, request: Request, reply: Reply) -> tuple[int, int]:
+    """Tokens (read, written) that a reply counts for: as stated, or the most that it can be.
+
+    A server that states none, or none that can be true, must not make a budget endless.
+    """
+    read, written = reply.prompt_tokens, reply.completion_tokens
+    if reply.tries == 0:
+        return 0, 0  # nothing was sent
+    return (
+        most_read(served, request) if read is None else read,
+        most_written(request) if written is None else written,
+    )
+
+
+def most_written(request: Request) -> int:
+    """Most tokens of an answer; a text that is scored takes one."""
+    return request.max_tokens if request.continuation is None else 1
 
 
 def most_read(served: Served, request: Request) -> int:

@@ -140,8 +140,9 @@ class Journal:
 
     def _tally(self, part: Part) -> None:
         self.spent["requests"] += part.tries
-        self.spent["prompt_tokens"] += part.prompt_tokens or 0
-        self.spent["completion_tokens"] += part.completion_tokens or 0
+        read, written = part.charged or (part.prompt_tokens or 0, part.completion_tokens or 0)
+        self.spent["prompt_tokens"] += read
+        self.spent["completion_tokens"] += written
         self.spent["failures"] += part.failed is not None
         self.spent["retries"] += max(0, part.tries - 1)
 

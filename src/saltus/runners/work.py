@@ -10,10 +10,10 @@ from time import monotonic
 from typing import Any
 
 from saltus.errors import SaltusError
-from saltus.models.client import Client, Failed, ModelError, Reply
+from saltus.models.client import Client, Failed, ModelError, Reply, Request
 from saltus.runners.allocate import Allocation
 from saltus.runners.asking import Ask, Cell, Row, Steps, steps
-from saltus.runners.budget import Budget, cost
+from saltus.runners.budget import Budget, cost, counted
 
 TICK = 0.5  # seconds between two progress reports, each of which waits for the disk
 IDLE = 0.02  # seconds until a worker without work looks again
@@ -159,17 +159,17 @@ class Work:
             self._under_way -= 1
             self.budget.release(reserved)
         for (row, ask), reply in zip(asks, replies, strict=True):
-            self._count(cell, reply)
+            self._count(cell, ask.request, reply)
             if (parts := cell.take(row, ask, reply)) is not None:
                 cell.note(parts)
         return replies
 
-    def _count(self, cell: Cell, reply: Reply | Failed) -> None:
+    def _count(self, cell: Cell, request: Request, reply: Reply | Failed) -> None:
         name = cell.served.name
         if isinstance(reply, Reply):
             self._failures_in_a_row[name] = 0
-            read, written = reply.prompt_tokens or 0, reply.completion_tokens or 0
-            self.budget.spent.add(cell.served.prices, reply.tries, read, written)
+            counts = counted(cell.served, request, reply)
+            self.budget.spent.add(cell.served.prices, reply.tries, *counts)
             return
         self.budget.spent.add(None, reply.tries, 0, 0)
         self._failures_in_a_row[name] = self._failures_in_a_row.get(name, 0) + 1
