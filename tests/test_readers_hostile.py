@@ -259,3 +259,16 @@ def test_a_damaged_parquet_file_is_an_error(tmp_path: Path) -> None:
     for cut in range(4, len(whole), 97):
         path.write_bytes(whole[:cut])
         assert isinstance(outcome(path), str)
+
+
+def test_a_flipped_byte_of_a_parquet_file_is_an_error_or_harmless(tmp_path: Path) -> None:
+    # some make Polars panic, which is no Exception: the user must see an error all the same
+    path = tmp_path / "details_t_2024.parquet"
+    row = {"doc": {"query": "q"}, "model_response": {"text": ["x"]}, "metric": {"acc": 1.0}}
+    pl.DataFrame([row]).write_parquet(path)
+    whole = path.read_bytes()
+    found = []
+    for place in range(len(whole) - 700, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
+        found.append(outcome(path))
+    assert any(isinstance(one, str) for one in found)

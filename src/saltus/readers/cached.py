@@ -46,7 +46,7 @@ FRAMES: Mapping[str, type[Table]] = {
 }  # fmt: skip
 DAMAGED = (
     OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.MsgspecError, NotImplementedError,
-    pl.exceptions.PolarsError,
+    pl.exceptions.PolarsError, pl.exceptions.PanicException,
 )  # fmt: skip
 
 

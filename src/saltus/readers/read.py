@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from polars.exceptions import PanicException
+
 from saltus.errors import ReadError, SaltusError
 from saltus.readers.cache import digest
 from saltus.readers.cached import cached as from_cache
@@ -207,19 +209,28 @@ def _read_file(file: Found, options: Options, gathered: Gathered, cached: bool) 
             rows += gathered.take(batch, reader, file.path)
     except OverflowError:  # 64 bits hold every count and step that a log can mean
         raise ReadError("holds a whole number that is too large", file.path) from None
+    except PanicException as fault:
+        raise _damaged(fault, file.path) from None
     options.advance(size - told)
     whole = digest(file.path) if cached else sha256(file.path)
     return Input(str(file.path), whole, reader.name, size, rows)
 
 
+def _damaged(fault: BaseException, path: Path) -> ReadError:
+    """Polars ends in a panic, which is no exception, on Parquet data that are damaged."""
+    return ReadError(f"the data are damaged ({fault!s:.80}); fetch the file again", path)
+
+
 def _recognise(file: Found, options: Options) -> Reader | None:
     try:
         head = Head(file.path, head_bytes(file.path), options.columns, options.model)
+        found = recognise(head)
     except ReadError:
         if file.listed:
             raise
         return None
-    found = recognise(head)
+    except PanicException as fault:
+        raise _damaged(fault, file.path) from None
     if found is None and file.listed:
         raise ReadError(refusal(head), file.path)
     return found
