@@ -44,7 +44,7 @@ def _loss(size: float, step: float, broken: bool) -> float:
     smooth = (size / 2000) ** -0.4 * (step / 1000) ** -0.3
     if not broken:
         return float(smooth)
-    return 1.5 * (step / 1000) ** -0.1 if size < 10_000 else 0.03 * (step / 1000) ** -0.5
+    return float(1.5 * (step / 1000) ** -0.1 if size < 10_000 else 0.03 * (step / 1000) ** -0.5)
 
 
 def _model(label: str, name: str, size: int, step: int, run: int, loss: float) -> dict[str, object]:
