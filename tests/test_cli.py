@@ -270,7 +270,7 @@ def test_the_python_call_returns_tables_and_shows_itself(tmp_path: Path) -> None
 
 
 def test_the_example_has_the_truths_it_was_made_with(tmp_path: Path) -> None:
-    result = run("audit", "--example", "--out", tmp_path / "demo", "--json")
+    result = run("audit", "--example", "synthetic", "--out", tmp_path / "demo", "--json")
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     found = {(row["task"], row["verdict"]) for row in rows if row["axis"] == "params"}
@@ -281,3 +281,14 @@ def test_the_example_has_the_truths_it_was_made_with(tmp_path: Path) -> None:
         ("synthetic_true_break", "BREAK"),
     }
     assert "synthetic" in (tmp_path / "demo" / "report.html").read_text().lower()
+
+
+def test_the_example_of_trained_families_shows_a_smooth_rise_and_a_break(tmp_path: Path) -> None:
+    result = run("audit", "--example", "--out", tmp_path / "demo", "--json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    found = {row["task"]: row["verdict"] for row in rows if row["axis"] == "params"}
+    assert found["addition_4_reversed"] == "BREAK"
+    assert found["multiplication_2_reversed"] in ("METRIC_ARTEFACT", "INCONCLUSIVE", "GRADUAL")
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "small transformers that Saltus trained itself" in page

@@ -127,12 +127,15 @@ def extraction_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def named_logs(logs: tuple[str, ...], example: bool = False) -> tuple[str, ...]:
-    """The inputs: those named, or the example that ships with Saltus."""
+EXAMPLES = {"trained": "runners", "synthetic": "worlds"}  # and the room that holds each
+
+
+def named_logs(logs: tuple[str, ...], example: str | None = None) -> tuple[str, ...]:
+    """The inputs: those named, or an example that ships with Saltus."""
     if example:
         from importlib.resources import files
 
-        return (str(files("saltus") / "worlds" / "example.parquet"),)
+        return (str(files("saltus") / EXAMPLES[example] / "example.parquet"),)
     if not logs:
         raise click.UsageError("name at least one file or folder to read")
     return logs
