@@ -117,7 +117,7 @@ def seeds() -> dict[str, list[tuple[str, bytes]]]:
     for name, path, data in sorted(real_seeds(), key=lambda seed: len(seed[2])):
         files = found.setdefault(name, [])
         if len(files) < SEEDS:
-            parts = path.relative_to(SHARED).parts[-3:]
+            parts = path.relative_to(SHARED.resolve()).parts[-3:]
             files.append(("/".join(parts).removesuffix(".gz"), data))
     return found
 
