@@ -91,6 +91,7 @@ def forecast(
         columns = [*SHOWN[:4], "forecaster", *SHOWN[4:]] if everyone else list(SHOWN)
         show(_warned(rows).select(columns), as_json)
     done(folder, "forecast", fresh)
+    click.echo(f"page: {folder / 'forecast.html'}", err=True)
 
 
 def _warned(rows: pl.DataFrame) -> pl.DataFrame:
@@ -140,6 +141,7 @@ def backtest(
     rows = pipeline.chosen(store.load(folder, Backtests), {"task": tasks, "family": families})
     show(rows if as_json else summary(rows), as_json)
     done(folder, "backtest", fresh)
+    click.echo(f"page: {folder / 'backtest.html'}", err=True)
 
 
 @click.command()

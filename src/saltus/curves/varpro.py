@@ -28,7 +28,7 @@ NO_GAIN = 1e-15  # predicted share of the residual sum of squares below which a 
 ROUGH = 1e-3  # the same while several starts are still in the race
 ROUNDING = 1e-26  # share of the sum of squares below which a residual is rounding
 CELLS = 2_000_000  # values held at once while the grid is searched
-DAMPING, EASE, STIFFEN, STIFFEST = 1e-3, 0.1, 8.0, 1e12
+DAMPING, EASE, STIFFEN, SOFTEST, STIFFEST = 1e-3, 0.1, 8.0, 1e-10, 1e12
 Intervals = Mapping[str, tuple[float | FloatArray, float | FloatArray]]
 _Columns = tuple[list[FloatArray], Parts]
 
@@ -267,7 +267,8 @@ def _descend(law: Law, data: _Data, theta: FloatArray, enough: float) -> tuple[_
                 for new, old in zip(trial, state, strict=True)
             )
         )
-        damping = damping * np.where(better, EASE, STIFFEN)
+        # never without damping: collinear slopes would leave nothing to solve
+        damping = np.maximum(damping * np.where(better, EASE, STIFFEN), SOFTEST)
         finished = (gain <= enough * state.rss) | (damping > STIFFEST)
         finished |= state.rss <= ROUNDING * np.square(left.root * left.y).sum(axis=1)
         done[rows] = finished | (better & (before - state.rss <= FLAT * before))

@@ -14,7 +14,7 @@ import polars as pl
 from saltus import store
 from saltus.errors import SaltusError
 from saltus.pipeline.job import Job
-from saltus.tables import Backtests, Estimates, Forecasts
+from saltus.tables import Backtests, Estimates, Forecasts, empty
 
 ROLLING, ASKING = 1, 2  # keep the draws of the past and of the forecast apart
 
@@ -44,7 +44,9 @@ def backtest(job: Job) -> bool:
     seed = job.manifest["seed"]
 
     def make(writer: store.TableWriter) -> None:
-        writer.write(Backtests, score_past(_rolled(job, _families(job)), seed))
+        scored = score_past(_rolled(job, _families(job)), seed)
+        writer.write(Backtests, scored)
+        _page(job, "backtest.html", scored, empty(Forecasts))
 
     return job.run("backtest", (Estimates,), {"seed": seed}, make, (Backtests,))
 
@@ -66,10 +68,20 @@ def forecast(job: Job, at: Mapping[str, float], level: float | None) -> bool:
         targets = [with_fan(family, target_of(family, at)) for family in families]
         asked = ask(families, targets, np.random.default_rng([seed, ASKING]))
         writer.write(Backtests, scored)
-        writer.write(Forecasts, look_ahead(families, asked, past, scored, level, seed))
+        told = look_ahead(families, asked, past, scored, level, seed)
+        writer.write(Forecasts, told)
+        _page(job, "forecast.html", scored, told)
 
     options = {"seed": seed, "at": dict(at), "level": level}
     return job.run("forecast", (Estimates,), options, make, (Forecasts, Backtests))
+
+
+def _page(job: Job, name: str, past: pl.DataFrame, told: pl.DataFrame) -> None:
+    from saltus.report.forecasts import forecast_page
+
+    tables = {"estimates": job.load(Estimates), "backtests": past, "forecasts": told}
+    store.discard(job.draft, name)
+    forecast_page(tables, job.manifest, job.draft / name)
 
 
 def chosen(frame: pl.DataFrame, filters: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
@@ -124,6 +136,10 @@ def resolve(
         known = [pl.read_parquet(record)] if record.exists() else []
         rows = track_record([*known, rows])
         store.write_parquet(record, rows)
+        if rows["pit"].count():
+            from saltus.report.forecasts import calibration_figure
+
+            calibration_figure(rows, record.with_suffix(".png"))
     return rows
 
 
