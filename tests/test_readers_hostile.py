@@ -56,6 +56,16 @@ LM_EVAL = {"results": {"t": {"acc": 0.5}}, "versions": {"t": 0},
            "config": {"model_args": "pretrained=gpt2"}}  # fmt: skip
 PLAIN = {"model": "gpt2", "task": "t", "metric": "acc", "value": 0.5}
 
+RUN_MODEL = {"facts": {"params": 1e6}, "regime": "chat, greedy", "source": "here"}
+RUN = {"saltus_run": 1, "family_file": "family.yaml", "models": {"m": RUN_MODEL}}
+ANSWERS = (
+    {"saltus_answers": 1, "model": "m", "task": "t", "regime": "chat, greedy", "source": "here",
+     "target": "echo", "asked": {}},
+    {"item": "4", "part": "choice 0", "logprobs": [-1.5]},
+    {"item": "4", "part": "choice 1", "logprobs": [-2.5], "last": True,
+     "about": {"target_index": 0, "choice_bytes": [1, 1]}},
+)  # fmt: skip
+
 
 def listed(*rows: Any) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
@@ -83,6 +93,8 @@ FILES: dict[str, tuple[str, str]] = {
     "lm_eval_samples": ("gpt2/samples_t_2026-01-31T12-00-00.jsonl", listed(SAMPLE)),
     "lm_eval_results": ("results_1.json", json.dumps(LM_EVAL)),
     "plain": ("scores.jsonl", listed(PLAIN)),
+    "saltus_run": ("run.json", json.dumps(RUN)),
+    "saltus_answers": ("answers/t/m.jsonl", listed(*ANSWERS)),
 }
 ELSEWHERE = {"lighteval_details", "markdown"}
 """Readers whose files are no JSON; their own tests have their bad input."""

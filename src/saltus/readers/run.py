@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from saltus.errors import ReadError
 from saltus.readers.facts import FACTS, label
-from saltus.readers.files import byte_lines, decode, document
+from saltus.readers.files import byte_lines, decode, document, refuse_twins
 from saltus.readers.frames import frame_of
 from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding, reader
 from saltus.readers.records import Rows
@@ -112,6 +113,7 @@ def saltus_answers(path: Path, options: Options) -> Iterator[Batch]:
     start: Start | None = None
     for number, raw in byte_lines(path, options.advance):
         try:
+            refuse_twins(raw, path, number)
             if start is None:
                 start = decode(_START, raw, path, number)
                 _check(start.saltus_answers, path)
@@ -121,6 +123,8 @@ def saltus_answers(path: Path, options: Options) -> Iterator[Batch]:
             if raw.endswith(b"\n"):
                 faults.take(fault)
             continue  # a run was killed in the middle of its last line: it asks again
+        if part.logprobs is not None and not all(map(math.isfinite, part.logprobs)):
+            part = msgspec.structs.replace(part, logprobs=None, missing="no number")
         _count(part, counts)
         if (parts := pending.take(part)) is not None:
             _add(rows, start, row_of(parts, start.target in EXACT), path, number, len(raw))
