@@ -12,11 +12,12 @@ import msgspec
 
 from saltus.errors import ReadError
 from saltus.readers.facts import FACTS, label
-from saltus.readers.files import byte_lines, decode, document, refuse_twins
+from saltus.readers.files import byte_lines, decode, document
 from saltus.readers.frames import frame_of
 from saltus.readers.reader import Batch, Faults, Finding, Head, Options, finding, reader
 from saltus.readers.records import Rows
 from saltus.readers.run_lines import FORMAT, Part, Pending, Start, row_of
+from saltus.readers.twins import refuse_twins
 from saltus.tables import Models, schema
 
 SOURCE = "saltus run"
