@@ -9,8 +9,8 @@ import polars as pl
 
 from saltus.experiments.answers import family_estimates, inputs_of, sized
 from saltus.experiments.experiment import Check, Context, Outcome, experiment
-from saltus.experiments.fig3 import PARAMS
-from saltus.experiments.judged import counted, per_seed, verdict_sheet
+from saltus.experiments.fig3 import ALONE, PARAMS
+from saltus.experiments.judged import counted, each_alone, per_seed, verdict_sheet
 from saltus.report.plates import Figure, Sheet
 from saltus.report.plots import Axis, Json, Rule, Style, panel
 from saltus.report.text import listing, si
@@ -43,12 +43,17 @@ def addition(context: Context) -> Outcome:
     verdicts = pl.concat(
         [per_seed(family_estimates(folder), context.rng(name)) for name, folder in folders.items()]
     )
+    alone = pl.concat(
+        [each_alone(family_estimates(folder), context.rng(f"{name}/alone"))
+         for name, folder in folders.items()], how="diagonal"
+    )  # fmt: skip
     sharp = {name: _sharpest(table) for name, table in ends.items()}
     learnt = _learnt(ends[FAMILY])
     return Outcome(
         figures=[Figure("addition", _caption(ends[FAMILY]), _panels(whole, ends, learnt), 3)],
         sheets=[
             verdict_sheet(verdicts, "Verdicts per seed; the last row of a family merges all seeds"),
+            verdict_sheet(alone, ALONE, "alone"),
             Sheet("learnt", f"Runs of each size with an accuracy of at least {LEARNT}", learnt),
             Sheet("sharpest", "The sharpest step of every metric (mean of seeds)",
                   pl.concat(sharp.values())),
@@ -56,7 +61,8 @@ def addition(context: Context) -> Outcome:
         shown=_shown(sharp, learnt, verdicts),
         checks=_checks(sharp, learnt, verdicts),
         verdict=" ".join(
-            f"{name}: {counted(verdicts.filter(pl.col('seed').is_not_null(), family=name))}"
+            f"{name}: {counted(verdicts.filter(pl.col('seed').is_not_null(), family=name))} Each "
+            f"seed alone, with its own noise: {counted(alone.filter(family=name))}"
             for name in folders
         ),
         inputs=inputs_of(list(folders.values())),

@@ -19,6 +19,7 @@ from saltus.experiments.answers import (
 from saltus.experiments.experiment import PAPER, Check, Context, Outcome, experiment
 from saltus.experiments.judged import (
     counted,
+    each_alone,
     estimates_of,
     judge_estimates,
     per_seed,
@@ -30,6 +31,7 @@ from saltus.report.text import listing
 from saltus.worlds.paper import exact_match, token_edits, token_loss, token_probability
 
 FAMILIES = ("multiplication", "addition")
+ALONE = "Verdicts of every seed as if it were the only one, with the noise of its last checkpoints"
 LONG = 4  # target length from which the jump should look sharp
 PARAMS = Axis("params", "parameters", log=True)
 ACCURACY = Axis("accuracy", "accuracy", domain=(0.0, 1.0))
@@ -57,19 +59,23 @@ def fig3(context: Context) -> Outcome:
         [per_seed(family_estimates(folder), context.rng(str(place)))
          for place, folder in enumerate(folders)]
     )  # fmt: skip
+    alone = pl.concat(
+        [each_alone(family_estimates(folder), context.rng(f"{place}/alone"))
+         for place, folder in enumerate(folders)], how="diagonal"
+    )  # fmt: skip
     lengths = pl.concat([_length_verdicts(context, answers) for answers in families])
     return Outcome(
         figures=[Figure("fig3", _caption(families, tables), _panels(families, tables),
                         columns=1 + len(families))],
         sheets=[
             verdict_sheet(verdicts, "Verdicts per seed; the last row of a family merges all seeds"),
+            verdict_sheet(alone, ALONE, "alone"),
             verdict_sheet(lengths, "Verdicts per target length, all seeds merged", "lengths"),
             Sheet("values", "Accuracy and edits of every run", pl.concat(tables)),
         ],
         shown=[_sentence(answers, table) for answers, table in zip(families, tables, strict=True)],
         checks=_checks(verdicts),
-        verdict=" ".join(f"{answers.name}: {counted(_single(verdicts, answers))}"
-                         for answers in families),
+        verdict=" ".join(_verdict(answers, verdicts, alone) for answers in families),
         inputs=inputs_of(folders),
     )  # fmt: skip
 
@@ -81,6 +87,12 @@ def _single(verdicts: pl.DataFrame, answers: Answers) -> pl.DataFrame:
     own = verdicts.filter(pl.col("family") == family, pl.col("task").is_in(tasks))
     seeds = own.filter(pl.col("seed").is_not_null())
     return seeds if seeds.height else own
+
+
+def _verdict(answers: Answers, verdicts: pl.DataFrame, alone: pl.DataFrame) -> str:
+    found = f"{answers.name}: {counted(_single(verdicts, answers))}"
+    own = alone.filter(pl.col("family") == answers.models["family"][0])
+    return f"{found} Each seed alone, with its own noise: {counted(own)}" if own.height else found
 
 
 def _length_verdicts(context: Context, answers: Answers) -> pl.DataFrame:

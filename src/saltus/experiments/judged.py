@@ -14,8 +14,8 @@ from saltus.verdicts.judge import judge
 
 SHOWN = (
     "family", "task", "axis", "verdict", "reason", "metric", "partner", "scales", "items", "noise",
-    "tau", "apparent", "near_floor", "p_change", "p_break", "p_sub", "beyond_extrapolation",
-    "material", "gain", "threshold",
+    "tau", "tau_source", "apparent", "near_floor", "p_change", "p_break", "p_sub",
+    "beyond_extrapolation", "material", "gain", "threshold",
 )  # fmt: skip
 RESAMPLES = 999
 
@@ -79,6 +79,22 @@ def per_seed(
             found = judge_estimates(rows, rng, tau=noise, axis=axis, metric=metric)
             parts.append(found.with_columns(seed=pl.lit(seed, pl.Int64)))
     return pl.concat(parts).sort("family", "task", "seed", nulls_last=True, maintain_order=True)
+
+
+def each_alone(estimates: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Verdicts on parameters of every seed as if it were the only one, one row each.
+
+    The noise is then that of its own last checkpoints. Where seeds are a lottery, the spread
+    between them that `per_seed` borrows is large and leaves little power; both are shown.
+    """
+    seeds = estimates["seed"].drop_nulls().unique().sort()
+    parts = [
+        judge_estimates(estimates.filter(pl.col("seed") == seed), rng).with_columns(
+            seed=pl.lit(seed, pl.Int64)
+        )
+        for seed in seeds
+    ]
+    return pl.concat(parts) if parts else judge_estimates(estimates, rng).clear()
 
 
 def _run_noise(estimates: pl.DataFrame, axis: str, metric: str | None) -> dict[str, float]:
