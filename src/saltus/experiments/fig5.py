@@ -34,6 +34,8 @@ CUT = 10.0  # shown in the bars; the paper states none, so B shows them all
 CRITERION = f"score > {CUT:g}"
 BY = "by <= 0.05"
 SCALES, TAU = 8, 0.05
+# the same order, hence the same colours, in every panel
+BY_CLASS = pl.col("class").replace_strict({"linear": 0, "thresholded": 1}, default=2)
 CUTS = np.round(np.logspace(0, 2, 41), 3)
 
 
@@ -133,7 +135,7 @@ def _panels(found: Survey, triplets: pl.DataFrame) -> list[Json]:
         pl.col("class").fill_null("not known"),
         name=pl.format("{} ({})", pl.col("metric").str.replace_all("_", " "), "triplets"),
     )
-    most = rows.sort("emergent", "metric", descending=[True, False]).head(16).sort("class")
+    most = rows.sort("emergent", "metric", descending=[True, False]).head(16).sort(BY_CLASS)
     high = Axis("per_use", "share of its triplets", domain=(0.0, 1.0))
     return [
         bars(most, Axis("emergent", f"triplets with a score above {CUT:g}"), "name",
@@ -153,7 +155,7 @@ def _sensitivity(triplets: pl.DataFrame) -> pl.DataFrame:
         for scores in [part["score"].to_numpy()]
         for cut in CUTS
     ]
-    return pl.DataFrame(rows).sort("class", maintain_order=True)
+    return pl.DataFrame(rows).sort(BY_CLASS, maintain_order=True)
 
 
 def _count(found: Survey, criterion: str) -> pl.DataFrame:
