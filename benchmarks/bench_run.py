@@ -131,15 +131,16 @@ def one_length(count: int) -> None:
         drawn = TASKS[task].items(np.random.default_rng(0), count)
         before, size = peak(), drawn.estimated_size("mb")
         del drawn
-        seconds = []
-        for _ in range(2):
+        print(
+            f"{count:>9,} items: peak of drawing {before:.0f} MB, table {size:.0f} MB", flush=True
+        )
+        for what in ("asking", "going on"):
             start = time.process_time()
             plan = Plan([model], [task], items=count, self_test="off")
             assert evaluate(plan, Path(folder) / "run", lambda event: None).complete
-            seconds.append(time.process_time() - start)
-        print(f"{count:>9,} answers: peak {peak():.0f} MB; drawing the items alone {before:.0f} MB "
-              f"(their table {size:.0f} MB); {count / seconds[0]:.0f} answers per CPU second; "
-              f"going on {seconds[1]:.1f} CPU s", flush=True)  # fmt: skip
+            seconds = time.process_time() - start
+            print(f"{what:>15}: peak {peak():.0f} MB, {count / seconds:.0f} answers per CPU second",
+                  flush=True)  # fmt: skip
 
 
 def peak() -> float:

@@ -26,7 +26,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from saltus.tasks.task import Draw, distinct, task
+from saltus.tasks.task import Draw, distinct, in_blocks, task
 
 IntArray = NDArray[np.int64]
 
@@ -81,9 +81,8 @@ def _compact(operation: Operation, digits: int, style: str) -> Draw:
     padded = style != ""
     least, end = _bounds(digits, padded)
 
-    def draw(rng: np.random.Generator, count: int) -> pl.DataFrame:
-        left, right = np.divmod(distinct(rng, (end - least) ** 2, count), end - least)
-        left, right = left + least, right + least
+    def rows(numbers: IntArray) -> pl.DataFrame:
+        left, right = (part + least for part in np.divmod(numbers, end - least))
         width = digits if padded else 0
         answer = _text(operation.answer(left, right), operation.width(digits) if padded else 0)
         answer = answer.str.reverse() if style == "_reversed" else answer
@@ -95,7 +94,7 @@ def _compact(operation: Operation, digits: int, style: str) -> Draw:
             cluster=_pairs(left, right),
         )
 
-    return draw
+    return lambda rng, count: in_blocks(rows, distinct(rng, (end - least) ** 2, count))
 
 
 def _question(operation: Operation, left: pl.Expr, right: pl.Expr) -> pl.Expr:
@@ -112,6 +111,9 @@ def _two_shot(operation: Operation, digits: int) -> Draw:
         numbers = distinct(rng, span**2 - SHOTS, count)
         for number in shown:  # ascending: every number above a shown one moves up
             numbers = numbers + (numbers >= number)
+        return in_blocks(rows, numbers)
+
+    def rows(numbers: IntArray) -> pl.DataFrame:
         left, right = (part + least for part in np.divmod(numbers, span))
         return pl.select(
             prompt=pl.lit(before) + _question(operation, _text(left), _text(right)),

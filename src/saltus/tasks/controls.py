@@ -10,8 +10,9 @@ from functools import partial
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from saltus.tasks.task import distinct, task
+from saltus.tasks.task import distinct, in_blocks, task
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LENGTHS = (2, 4, 6, 8, 10, 12)
@@ -20,11 +21,15 @@ MODULI = (23, 53, 97, 113)
 
 def copying(rng: np.random.Generator, count: int, length: int) -> pl.DataFrame:
     """Random letters to repeat: ``k d f f=`` asks for ``k d f f``."""
-    numbers = distinct(rng, len(LETTERS) ** length, count)
     places = len(LETTERS) ** np.arange(length, dtype=np.int64)
-    letters = np.array(list(LETTERS))[numbers[:, None] // places % len(LETTERS)]
-    words = [" ".join(row) for row in letters]
-    return pl.DataFrame({"prompt": [f"{text}=" for text in words], "targets": [[t] for t in words]})
+    alphabet = np.array(list(LETTERS))
+
+    def rows(numbers: NDArray[np.int64]) -> pl.DataFrame:
+        letters = alphabet[numbers[:, None] // places % len(LETTERS)]
+        text = pl.Series(map(" ".join, letters), dtype=pl.String)
+        return pl.select(prompt=pl.lit(text) + "=", targets=pl.concat_list(pl.lit(text)))
+
+    return in_blocks(rows, distinct(rng, len(LETTERS) ** length, count))
 
 
 def modular_sum(rng: np.random.Generator, count: int, modulus: int) -> pl.DataFrame:

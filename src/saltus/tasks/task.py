@@ -26,6 +26,7 @@ ITEMS: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 SMALL = 200_000  # populations that are shuffled whole
 BLOCK = 1024  # draws at a time, so that a longer draw starts with the shorter one
+ROWS = 1 << 15  # rows of text that are made at a time
 HEX = 16  # digits of an item's hash
 
 
@@ -117,15 +118,31 @@ def distinct(rng: np.random.Generator, population: int, count: int) -> NDArray[n
     return drawn[:count]
 
 
+def in_blocks(
+    make: Callable[[NDArray[np.int64]], pl.DataFrame], numbers: NDArray[np.int64]
+) -> pl.DataFrame:
+    """Rows of many numbers, `ROWS` at a time: what lies between them and the text stays small.
+
+    Args:
+        make: (rows,) numbers to a table of so many rows.
+        numbers: (count,), at least one.
+
+    Returns:
+        (count,) rows.
+    """
+    parts = (make(numbers[first : first + ROWS]) for first in range(0, len(numbers), ROWS))
+    return pl.concat(parts, rechunk=False)
+
+
 def _hashes(drawn: pl.DataFrame) -> pl.Series:
     """One name per content: the hash of prompt and targets."""
-    rows = zip(drawn["prompt"], drawn["targets"], strict=True)
-    return pl.Series(
-        [
-            sha256("\0".join([prompt, *targets]).encode()).hexdigest()[:HEX]
-            for prompt, targets in rows
-        ]
-    )
+    content = pl.concat_list("prompt", "targets").list.join("\0")
+    parts = (part.select(content).to_series() for part in drawn.iter_slices(ROWS))
+    return pl.concat([pl.Series("item", map(_hash, part), pl.String) for part in parts])
+
+
+def _hash(content: str) -> str:
+    return sha256(content.encode()).hexdigest()[:HEX]
 
 
 def _whole(drawn: pl.DataFrame) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from saltus.tasks.task import task
 RATE = 0.15
 SHORTEST = 4  # letters of a word that may be misspelt
 TRIES = 100
-SENTENCES = (1, 3, 6)
+TEXTS = {"typos": 3, "typos_1": 1, "typos_3": 3, "typos_6": 6}  # task -> sentences
 INSTRUCTION = (
     "Repeat this text exactly, but correct the misspelt words. Answer with the text alone.\n\n"
 )
@@ -116,9 +116,9 @@ def typos(rng: np.random.Generator, count: int, sentences: int) -> pl.DataFrame:
     return pl.DataFrame({"prompt": list(found), "targets": [[right] for right in found.values()]})
 
 
-for _sentences in SENTENCES:
+for _name, _sentences in TEXTS.items():
     task(
-        f"typos_{_sentences}",
+        _name,
         population=None,
         metrics=("exact_match", "word_edit_distance", "char_error_rate"),
         source="our own text and slips, after the LiveBench task `typos`",
