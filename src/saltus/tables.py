@@ -493,10 +493,58 @@ class Backtests(Table):
     status = Column(pl.String, "forecast, or why there is none, in words", required=True)
 
 
+class Proxies(Table):
+    """What one score at small scale tells of a thresholded metric at large scale."""
+
+    name = "proxies"
+    ranked = Column(pl.String, "what is ranked: recipes, recipes of all families, or tasks", True)
+    family = Column(pl.String, "family; null: all families")
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task; null: all tasks of the family")
+    target = Column(pl.String, "thresholded metric at the large size", required=True)
+    proxy = Column(pl.String, "score at the small sizes; the target itself is the baseline", True)
+    signal = Column(pl.Float64, "largest difference of the smaller models over their mean")
+    noise = Column(pl.Float64, "standard deviation of one run's last checkpoints over their mean")
+    signal_to_noise = Column(pl.Float64, "signal over noise")
+    checkpoints = Column(pl.Int64, "checkpoints behind the noise")
+    large_params = Column(pl.Float64, "parameters at the large size (their median)")
+    small_params = Column(FLOATS, "parameters at each smaller size that is ranked")
+    units = Column(pl.Int64, "recipes or tasks with both scores, at most over the sizes")
+    pairs = Column(pl.Int64, "pairs compared, over all smaller sizes")
+    decision_accuracy = Column(pl.Float64, "share of pairs ordered alike; a tie counts half")
+    decisions = Column(FLOATS, "the same for each smaller size")
+    rank_correlation = Column(pl.Float64, "Spearman, mean over the smaller sizes")
+    points = Column(pl.Int64, "hidden models of the family's largest size that were predicted")
+    error = Column(pl.Float64, "mean absolute error of scale to proxy to target, target's unit")
+    status = Column(pl.String, "found, or why a number is null, in words", required=True)
+
+
+class ItemCorrelations(Table):
+    """How one score of single items goes with compute, over the models of a family."""
+
+    name = "item_correlations"
+    family = Column(pl.String, "family", required=True)
+    regime = Column(pl.String, "prompt regime")
+    task = Column(pl.String, "task", required=True)
+    step = Column(pl.Int64, "place in the chain from log-probability (1) to accuracy (5)", True)
+    score = Column(pl.String, "name in the metric registry, turned so that higher is better", True)
+    axis = Column(pl.String, "compute: log10 of flops or params", required=True)
+    correlation = Column(pl.String, "spearman or pearson", required=True)
+    models = Column(pl.Int64, "models", required=True)
+    items = Column(pl.Int64, "items with a correlation")
+    constant = Column(pl.Int64, "items that all models score alike: no correlation")
+    missing = Column(pl.Int64, "items without a value for some model", required=True)
+    mean = Column(pl.Float64, "mean over items")
+    median = Column(pl.Float64, "median over items")
+    share_above_half = Column(pl.Float64, "share of items whose correlation is above .5")
+    quantiles = Column(FLOATS, "quantiles .05, .10, ... .95 over items")
+    status = Column(pl.String, "found, or why there is none, in words", required=True)
+
+
 TABLES: tuple[type[Table], ...] = (
     Models, Responses, Reported, Findings, Scores, Sets, Estimates, Fits, Verdicts, Bands,
     Triplets, MetricCounts, MetricTests, Sweeps, Disagreements, SameLoss, LossThresholds,
-    Forecasts, Backtests,
+    Forecasts, Backtests, Proxies, ItemCorrelations,
 )  # fmt: skip
 
 

@@ -144,6 +144,58 @@ def backtest(
     click.echo(f"page: {folder / 'backtest.html'}", err=True)
 
 
+PROXY = (
+    "family", "regime", "task", "target", "proxy", "signal_to_noise", "decision_accuracy",
+    "pairs", "rank_correlation", "error", "status",
+)  # fmt: skip
+CHAIN = (
+    "family", "regime", "task", "step", "score", "models", "items", "constant", "median",
+    "share_above_half", "status",
+)  # fmt: skip
+
+
+@click.command()
+@FOLDER
+@TASKS
+@FAMILIES
+@JSON
+def proxies(folder: Path, tasks: tuple[str, ...], families: tuple[str, ...], as_json: bool) -> None:
+    """Ask which continuous score of small models tells a thresholded metric of large ones.
+
+    For every family and task of FOLDER: signal to noise, the share of pairs of recipes that a
+    score at small sizes orders as the metric does at the largest, their rank correlation, and
+    the error of a straight line through that score. The metric itself is the baseline. Where
+    answers hold log-probabilities of choices, the correlation of single items with compute too.
+
+    \b
+        saltus proxies audit/
+        saltus proxies audit/ --task arc_challenge --json
+    """
+    import polars as pl
+
+    from saltus import pipeline, store
+    from saltus.forecasts.proxy_table import summary
+    from saltus.tables import ItemCorrelations, Proxies
+
+    with progress_bars() as progress:
+        fresh = pipeline.proxies(folder, progress=progress)
+    rows = store.load(folder, Proxies)
+    rows = pipeline.chosen(rows, {"task": tasks, "family": families})
+    items = store.load(folder, ItemCorrelations).filter(
+        pl.col("family").is_in(rows["family"].unique().to_list()),
+        pl.col("task").is_in(rows["task"].unique().to_list()),
+    )
+    if as_json:
+        show(rows, as_json)
+        show(items, as_json)
+    else:
+        show(rows.filter(pl.col("task").is_not_null()).select(PROXY), as_json)
+        show(summary(rows), as_json)
+        if items.height:
+            show(items.filter(pl.col("correlation") == "spearman").select(CHAIN), as_json)
+    done(folder, "proxies", fresh)
+
+
 @click.command()
 @click.argument("seals", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.argument("results", type=click.Path(exists=True, path_type=Path))
@@ -178,4 +230,4 @@ def resolve(
         show(reliability(rows), as_json)
 
 
-COMMANDS = (forecast, backtest, resolve)
+COMMANDS = (forecast, backtest, proxies, resolve)

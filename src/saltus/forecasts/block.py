@@ -216,6 +216,15 @@ def scale_numbers(models: pl.DataFrame) -> IntArray:
     return np.cumsum(steps > SAME_SCALE).astype(np.int64)
 
 
+def scale_axis(models: pl.DataFrame) -> tuple[str, FloatArray]:
+    """FLOPs where all models have them, else parameters: the axis and its log10, (models,)."""
+    for name in ("flops", "params"):
+        x = _log10(models[name])
+        if np.isfinite(x).all():
+            return name, x
+    return name, x
+
+
 def _spread(
     column: pl.Series, row: IntArray, place: IntArray, shape: tuple[int, int]
 ) -> FloatArray:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audit", "audit", "backtest", "chosen", "estimate", "fit", "forecast", "judge", "loss",
-    "open_audit", "read", "report", "resolve", "score", "screen", "sealed", "survey", "sweep",
-    "why_unjudged",
+    "open_audit", "proxies", "read", "report", "resolve", "score", "screen", "sealed", "survey",
+    "sweep", "why_unjudged",
 ]  # fmt: skip
 
 TEXTS = pl.col("output", "targets")
@@ -298,6 +298,20 @@ def forecast(
     target = parse_target({axis: str(value) for axis, value in at.items()})
     with job_on(folder, progress, seed=seed) as job:
         return predictions.forecast(job, target, level)
+
+
+def proxies(folder: Path, *, progress: Progress = silent) -> bool:
+    """Which continuous score at small scale ranks and predicts each thresholded metric.
+
+    Args:
+        folder: audit folder with estimates; answers with log-probabilities add single items.
+        progress: called with the verb and the share that is done.
+
+    Returns:
+        Whether the work was done (False: the folder already holds its result).
+    """
+    with job_on(folder, progress) as job:
+        return predictions.proxies(job)
 
 
 def report(folder: Path, *, progress: Progress = silent) -> bool:

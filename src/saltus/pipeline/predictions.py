@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,16 @@ import polars as pl
 from saltus import store
 from saltus.errors import SaltusError
 from saltus.pipeline.job import Job
-from saltus.tables import Backtests, Estimates, Forecasts, empty
+from saltus.tables import (
+    Backtests,
+    Estimates,
+    Forecasts,
+    ItemCorrelations,
+    Models,
+    Proxies,
+    Responses,
+    empty,
+)
 
 ROLLING, ASKING = 1, 2  # keep the draws of the past and of the forecast apart
 
@@ -76,6 +85,43 @@ def forecast(job: Job, at: Mapping[str, float], level: float | None) -> bool:
     return job.run("forecast", (Estimates,), options, make, (Forecasts, Backtests))
 
 
+def proxies(job: Job) -> bool:
+    """`estimates` to `proxies`, and answers with log-probabilities to `item_correlations`."""
+    from saltus.forecasts.proxy_table import proxies as rank_proxies
+
+    def make(writer: store.TableWriter) -> None:
+        writer.write(Proxies, rank_proxies(_families(job), job.load(Estimates)))
+        for frame in _chains(job):
+            writer.write(ItemCorrelations, frame)
+
+    reads = (Estimates, Models, Responses)
+    return job.run("proxies", reads, {}, make, (Proxies, ItemCorrelations))
+
+
+def _chains(job: Job) -> Iterator[pl.DataFrame]:
+    """Table `ItemCorrelations`, one family, regime and task after the other."""
+    from saltus.forecasts.chain import NEEDS, chain
+    from saltus.verdicts.assemble import final_checkpoints
+
+    if not store.has(job.draft, Responses):
+        return
+    answers = store.scan(job.draft, Responses).filter(
+        pl.all_horizontal(pl.col(NEEDS).is_not_null())
+    )
+    keys = answers.select("model", "task").unique().collect().sort("task", "model")
+    sized = job.load(Models).filter(
+        pl.col("family").is_not_null(), pl.coalesce("params", "flops") > 0
+    )
+    for _, models in sized.group_by("family", "regime", maintain_order=True):
+        final = final_checkpoints(models)
+        tasks = keys.filter(pl.col("model").is_in(final["model"].to_list()))["task"]
+        for task in tasks.unique(maintain_order=True):
+            wanted = pl.col("model").is_in(final["model"].to_list()) & (pl.col("task") == task)
+            yield chain(
+                final, answers.filter(wanted).select("model", "task", "item", *NEEDS).collect()
+            )
+
+
 def _page(job: Job, name: str, past: pl.DataFrame, told: pl.DataFrame) -> None:
     from saltus.report.forecasts import forecast_page
 
@@ -93,7 +139,7 @@ def chosen(frame: pl.DataFrame, filters: Mapping[str, tuple[str, ...]]) -> pl.Da
     from saltus.errors import UnknownNameError
 
     for column, names in filters.items():
-        known = frame[column].unique().to_list()
+        known = frame[column].drop_nulls().unique().to_list()
         for name in names:
             if name not in known:
                 raise UnknownNameError(column, name, known)
