@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/saltus audit --example --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

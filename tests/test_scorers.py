@@ -12,7 +12,7 @@ import saltus
 from saltus import pipeline, store
 from saltus.metrics.metric import METRICS
 from saltus.metrics.scorers import scorers
-from saltus.metrics.users import load
+from saltus.metrics.users import resolve
 from saltus.report.provenance import provenance
 from saltus.tables import Scores
 
@@ -46,8 +46,8 @@ def test_a_changed_file_of_the_user_is_another_scorer(
     found = []
     for body in ("1.0", "2.0"):
         (tmp_path / "mine.py").write_text(f"def mine(output, target):\n    return {body}\n")
-        load(tmp_path / "mine.py", "mine")
-        found.append(scorers(["mine"], {})[0]["scorer"])
+        name = resolve(f"{tmp_path / 'mine.py'}@mine")
+        found.append(scorers([name], {})[0]["scorer"])
     assert found[0] != found[1]
 
 

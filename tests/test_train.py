@@ -137,7 +137,7 @@ def test_it_agrees_with_a_plain_loop(whole: Path) -> None:
         optimizer.step()
     trained = pl.read_parquet(whole / f"answers-{TINY.steps}.parquet")["target_logprobs"]
     plain = learner.respond()["target_logprobs"]
-    np.testing.assert_allclose(trained.explode(), plain.explode(), atol=1e-3)
+    np.testing.assert_allclose(trained.explode(), plain.explode(), atol=1e-2)
 
 
 def test_a_damaged_state_is_one_clear_line(tmp_path: Path, whole: Path) -> None:

@@ -232,7 +232,7 @@ def test_a_trained_folder_can_be_judged(name: str, folder: Path, tmp_path: Path)
     out = tmp_path / name
     assert train(name, preset, out, data=folder, workers=1)
     metric = "subset_accuracy@5" if name == "lenet" else None
-    found = audit(out, models=out / "models.parquet", metric=metric, resamples=99)
+    found = audit(out, metric=metric, resamples=99)
     params = found.verdicts.filter(pl.col("axis") == "params", ~pl.col("inverse"))
     assert params["apparent"].null_count() == 0
     pair = {

@@ -31,7 +31,7 @@ def _family(name: str, task: str, summary: str, presets: dict[str, Preset]) -> N
 
 
 _PRODUCTS = Preset(
-    sizes=(4, 8, 16, 24, 32, 64), seeds=5, steps=2000, batch=256, items=500, checkpoints=10,
+    sizes=(4, 6, 8, 12, 16, 24, 32, 64), seeds=5, steps=2000, batch=256, items=500, checkpoints=10,
     learning_rate=1e-2, weight_decay=0.4,
 )  # fmt: skip
 _SUMS = Preset(

@@ -70,7 +70,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(HEADS, width // CHANNELS_PER_HEAD)
+        self.heads = max(min(HEADS, width), width // CHANNELS_PER_HEAD)
         self.norm_attention = nn.LayerNorm(width)
         self.attention = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)

@@ -258,7 +258,7 @@ def _write(out: Path, place: Path, options: dict[str, Any], facts: Mapping[str, 
 
     with store.draft_of(out) as draft:
         manifest = {**store.new_manifest(), **facts}
-        store.run_stage(draft, manifest, VERB, (), options, make, (Models, answers))
+        store.run_stage(draft, manifest, VERB, (), options, make, (Models, Responses, Reported))
         keep_weights(place, draft / WEIGHTS)
         store.save_manifest(draft, manifest)
 
