@@ -13,19 +13,24 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 
 from saltus.estimates.estimate import estimate
+from saltus.estimates.intervals import Interval, proportion
+from saltus.estimates.sequential import mixture_interval
 from saltus.metrics.score import score
 from saltus.runners.allocate import Adaptive
 from saltus.tables import Reported, empty
 from saltus.verdicts.assemble import assemble
 from saltus.verdicts.judge import judge
-from saltus.worlds import WORLDS, Generated, generate
+from saltus.worlds import WORLDS, Generated, Tokens, generate
+from saltus.worlds.world import axis
 
 CAP, SCALES, TAU, WIDTH = 400, 8, 0.02, 0.15
+MOST = 600  # items with which every interval is narrow, also at a rate of 1/2
 WANTED = {"i_power": "METRIC_ARTEFACT", "ii_break": "BREAK", "iv_noise_em": "NO_EVIDENCE"}
 METRICS = ["exact_match", "token_error_rate"]
 
@@ -81,6 +86,47 @@ def study(families: int, width: float) -> None:
     print(f"mean share asked: {np.mean(totals['share']):.2f}")
 
 
+def cost_at_equal_width(families: int, rule: Adaptive) -> None:
+    """Items asked of whole families against fixed designs whose intervals are as narrow.
+
+    Two fixed designs promise the same width for every model: one that is looked at in between,
+    with the same confidence sequence, and one that is looked at once, with an audit's.
+    """
+    rng = np.random.default_rng(2)
+    looks = np.arange(rule.step, MOST + 1, rule.step)
+    stops = np.zeros((len(looks), MOST + 1), bool)
+    for place, look in enumerate(looks):
+        stops[place, : look + 1] = rule.stops(int(look), np.arange(look + 1)) | (look == MOST)
+    fixed = {
+        "looked at in between": least(mixture_interval, rule.width),
+        "looked at once": least(proportion, rule.width),
+    }
+    for name in WANTED:
+        asked = []
+        for _ in range(families):
+            right = answers(name, rng)
+            counts = right.cumsum(1)[:, looks - 1]
+            ends = stops[np.arange(len(looks)), counts].argmax(1)
+            items = looks[ends]
+            asked.append(items.mean())
+        mean, error = np.mean(asked), np.std(asked, ddof=1) / families**0.5
+        shares = [f"{mean / n:.3f} +- {error / n:.3f} of {n} ({how})" for how, n in fixed.items()]
+        print(f"{name}, {rule}: {mean:.0f} items per model, " + ", ".join(shares), flush=True)
+
+
+def least(interval: Callable[..., Interval], width: float) -> int:
+    """Fewest items with which no count of right answers leaves a wider interval."""
+    bounds = ((n, interval(np.arange(n + 1), n)) for n in range(MOST, 0, -1))
+    return next(n for n, (low, high) in bounds if (high - low).max() > width) + 1
+
+
+def answers(name: str, rng: np.random.Generator) -> np.ndarray:
+    """(models, items) whether each answer of a fresh family is right."""
+    draw = WORLDS[name].function(rng, axis(rng, SCALES), MOST, TAU)
+    assert isinstance(draw, Tokens)
+    return np.asarray(draw.errors == 0)
+
+
 def bias(draws: int, width: float) -> None:
     rule, rng = Adaptive(width), np.random.default_rng(0)
     known: dict[tuple[int, int], tuple[float, int]] = {}
@@ -104,9 +150,12 @@ def end_of(right: np.ndarray, rule: Adaptive) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--families", type=int, default=20)
+    parser.add_argument("--wide", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=4000)
     parser.add_argument("--width", type=float, default=WIDTH)
     given = parser.parse_args()
+    for right in (None, 50):
+        cost_at_equal_width(given.wide, Adaptive(given.width, right))
     bias(given.draws, given.width)
     study(given.families, given.width)
 
