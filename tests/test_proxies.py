@@ -136,6 +136,19 @@ def test_recipes_are_matched_by_tokens_per_parameter_not_by_order() -> None:
     assert rows_of(shuffled).equals(rows_of(ladder_world()))
 
 
+def test_seeds_of_a_recipe_are_averaged_not_ranked() -> None:
+    world = ladder_world()
+    twins = world.with_columns(model=pl.col("model") + "@seed2", value=pl.col("value") + 0.01)
+    rows, once = rows_of(pl.concat([world, twins])), rows_of(world)
+    for proxy in ("acc", "correct_choice_probability"):
+        pair = [only(table, ranked="recipes", proxy=proxy) for table in (rows, once)]
+        assert pair[0]["pairs"] == pair[1]["pairs"] == 12
+        assert pair[0]["decision_accuracy"] == pytest.approx(pair[1]["decision_accuracy"])
+    seeds = pl.concat([family({"quiz": [0.3 + up, 0.4 - up, 0.5 + up]}, SIZES).with_columns(
+        model=pl.col("model") + f"@seed{up}") for up in (0.0, 0.01, 0.02)])  # fmt: skip
+    assert only(rows_of(seeds), ranked="recipes")["decision_accuracy"] is None
+
+
 def test_noise_comes_from_the_last_checkpoints_of_the_largest_smaller_run() -> None:
     world = ladder_world()
     final = world.filter(pl.col("model") == "fam-7", pl.col("metric") == "acc")

@@ -1,17 +1,19 @@
 """Table `Proxies`: continuous scores at small sizes against thresholded metrics at a large one.
 
 A recipe is a family, and where a family has several models of a size, its tokens per parameter
-too. Recipes are ranked at the largest size that three of them reach; the same recipes at each
-smaller size are the proxy. The thresholded metric stands among its own proxies as the baseline.
+too; seeds are averaged. Recipes are ranked at the largest size that three of them reach; the
+same recipes at each smaller size are the proxy. The thresholded metric stands among its own
+proxies as the baseline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from saltus.forecasts.block import SAME_SCALE, Family, IntArray, SeriesFacts, scale_axis
 from saltus.forecasts.links import FloatArray
@@ -20,6 +22,7 @@ from saltus.tables import Proxies, conform, empty
 from saltus.verdicts.assemble import RUN
 
 LAST = 5  # checkpoints of a run that tell its noise
+Members = NDArray[np.bool_]
 Key = tuple[str, str]  # task, metric
 Row = dict[str, object]
 
@@ -64,7 +67,7 @@ def proxies(families: Sequence[Family], estimates: pl.DataFrame) -> pl.DataFrame
     for regime in dict.fromkeys(family.regime for family in families):
         same = [family for family in families if family.regime == regime]
         group = group_of(same)
-        if np.unique(group.owner[recipes(group)[0]]).size > 1:
+        if np.unique(group.owner[recipes(group)[0].any(axis=0)]).size > 1:
             rows += _of_recipes(group, "recipes of all families")
     if not rows:
         return empty(Proxies)
@@ -114,36 +117,46 @@ def sizes(params: FloatArray) -> IntArray:
     return found
 
 
-def recipes(group: Group) -> tuple[IntArray, IntArray]:
-    """The same recipes at several sizes.
+def recipes(group: Group) -> tuple[Members, Members]:
+    """The same recipes at several sizes; seeds and repeated runs of a recipe count as one.
 
     Returns:
-        (recipes,) models of the largest size with three recipes or more; (sizes, recipes) the
-        same recipes at each smaller size, -1 where there is none. Empty without such a size.
+        (recipes, models) who is which at the largest size with three recipes or more; (sizes,
+        recipes, models) the same recipes at each smaller size. Empty without such a size.
     """
+    models = group.size.size
     for large in range(int(group.size.max(initial=-1)), 0, -1):
-        top = np.flatnonzero(group.size == large)
-        if top.size >= FEWEST:
-            small = np.stack([_same(group, top, size) for size in range(large)])
-            small = small[(small >= 0).sum(axis=1) >= FEWEST]
+        top = _cells(group, large)
+        if len(top) >= FEWEST:
+            small = np.stack([_same(group, top, _cells(group, size)) for size in range(large)])
+            small = small[small.any(axis=2).sum(axis=1) >= FEWEST]
             if small.size:
-                return top, small
-    return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.int64)
+                return np.stack(top), small
+    return np.zeros((0, models), dtype=bool), np.zeros((0, 0, models), dtype=bool)
 
 
-def _same(group: Group, top: IntArray, size: int) -> IntArray:
-    """(recipes,) the models of a smaller size, each used once; -1 where there is none."""
-    left = np.flatnonzero(group.size == size)
-    found = np.full(top.size, -1, dtype=np.int64)
-    for place, model in enumerate(top):
-        mine = left[group.owner[left] == group.owner[model]]
-        alone = (group.owner[top] == group.owner[model]).sum() == 1
-        if not (mine.size == 1 and alone):  # else the family itself is the recipe
-            away = np.abs(group.ratio[mine] - group.ratio[model])
-            mine = mine[np.argsort(away)][: (away <= SAME_SCALE).sum()]
-        if mine.size:
+def _cells(group: Group, size: int) -> list[Members]:
+    """(models,) masks of the recipes of a size: one family, tokens per parameter alike."""
+    found = []
+    level = sizes(10.0 ** np.nan_to_num(group.ratio))
+    for owner in np.unique(group.owner[group.size == size]):
+        mine = (group.size == size) & (group.owner == owner)
+        found += [mine & (level == number) for number in np.unique(level[mine])]
+    return found
+
+
+def _same(group: Group, top: list[Members], cells: list[Members]) -> Members:
+    """(recipes, models) the recipes of the large size at a smaller one, none where it is not."""
+    owners, theirs = ([int(group.owner[c][0]) for c in side] for side in (top, cells))
+    found = np.zeros((len(top), group.size.size), dtype=bool)
+    for place, (cell, owner) in enumerate(zip(top, owners, strict=True)):
+        mine = [c for c, other in zip(cells, theirs, strict=True) if other == owner]
+        if owners.count(owner) > 1 or len(mine) > 1:  # else the family itself is the recipe
+            level = group.ratio[cell].mean()
+            away = [abs(float(group.ratio[c].mean() - level)) for c in mine]
+            mine = [mine[int(np.argmin(away))]] if mine and min(away) <= SAME_SCALE else []
+        if mine:
             found[place] = mine[0]
-            left = left[left != mine[0]]
     return found
 
 
@@ -191,27 +204,28 @@ def _of_family(family: Family, group: Group, last: dict[Key, FloatArray]) -> Ite
 def _of_recipes(group: Group, ranked: str) -> Iterator[Row]:
     top, small = recipes(group)
     for target, proxy in pairs(group):
-        z = _at(group.z[proxy], small)
         yield {
             "task": target[0], "target": target[1], "proxy": proxy[1],
-            **_ranking(group, ranked, rank(z, group.z[target][top]), top, small),
+            **_ranking(group, ranked, rank(_at(group.z[proxy], small), _at(group.z[target], top)),
+                       np.any(top, axis=0), np.any(small, axis=1)),
         }  # fmt: skip
 
 
-def _at(values: FloatArray, places: IntArray) -> FloatArray:
-    """Values at places, NaN where the place is -1."""
-    return np.append(values, np.nan)[places]
+def _at(values: FloatArray, members: Members) -> FloatArray:
+    """Means of values (models,) over members (..., models); NaN where none has a value."""
+    known = np.isfinite(values)
+    count = (members & known).sum(axis=-1)
+    total = np.where(members & known, values, 0.0).sum(axis=-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _ranking(
-    group: Group, ranked: str, found: Ranking, top: IntArray, small: Iterable[IntArray]
-) -> Row:
-    below = [float(np.median(group.params[row[row >= 0]])) for row in small]
+def _ranking(group: Group, ranked: str, found: Ranking, top: Members, small: Members) -> Row:
+    below = [float(np.median(group.params[row])) for row in small]
     return {
         "ranked": ranked,
         "family": group.family,
         "regime": group.regime,
-        "large_params": float(np.median(group.params[top])) if top.size else None,
+        "large_params": float(np.median(group.params[top])) if top.any() else None,
         "small_params": below,
         "units": found.units,
         "pairs": found.pairs,
@@ -260,20 +274,14 @@ def _of_tasks(group: Group) -> Iterator[Row]:
     for target, proxy in pairs(group):
         by_metrics.setdefault((target[1], proxy[1]), []).append((target, proxy))
     large = int(group.size.max(initial=0))
-    models = [np.flatnonzero(group.size == size) for size in range(large + 1)]
+    members = group.size == np.arange(large + 1)[:, None]
     for (target_name, proxy_name), keys in by_metrics.items():
-        top = np.array([_mean(group.z[target][models[large]]) for target, _ in keys])
-        small = [[_mean(group.z[proxy][rows]) for _, proxy in keys] for rows in models[:large]]
-        found = rank(np.array(small).reshape(large, len(keys)), top)
+        top = np.array([_at(group.z[target], members[large]) for target, _ in keys])
+        small = np.stack([_at(group.z[proxy], members[:large]) for _, proxy in keys], axis=1)
         yield {
             "task": None, "target": target_name, "proxy": proxy_name,
-            **_ranking(group, "tasks", found, models[large], models[:large]),
+            **_ranking(group, "tasks", rank(small, top), members[large], members[:large]),
         }  # fmt: skip
-
-
-def _mean(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def summary(rows: pl.DataFrame) -> pl.DataFrame:
