@@ -17,12 +17,13 @@ from saltus import pipeline, store
 from saltus.errors import SaltusError
 from saltus.forecasts.backtest import ENSEMBLE, backtest, per_task, record, summary
 from saltus.forecasts.block import Block, families, scale_numbers
-from saltus.forecasts.capability import capabilities
+from saltus.forecasts.capability import capabilities, matrix
 from saltus.forecasts.ensemble import first_weights, members
 from saltus.forecasts.forecast import forecast, parse_target, target_of, with_fan
 from saltus.forecasts.forecaster import FORECASTERS, Forecaster, observe
 from saltus.forecasts.links import Link, link_of
 from saltus.forecasts.mixture import COMPONENTS, learned_weights, posterior
+from saltus.forecasts.observational import _without
 from saltus.forecasts.rolling import ask, roll, run
 from saltus.forecasts.scores import brier, crps, interval, pit
 from saltus.forecasts.two_stage import loss_behind
@@ -228,6 +229,20 @@ def test_capabilities_point_up_and_stand_missing_cells() -> None:
     assert np.corrcoef(found[:, 0], truth)[0, 1] > 0.99
     assert found[:, 0].std() == pytest.approx(1.0)
     assert capabilities(z[:, :2]) is None
+
+
+def test_capabilities_of_a_task_never_see_it_under_any_metric() -> None:
+    # science.md 3.4: the target benchmark is left out of the components that it is forecast from
+    block = example_block()
+    rows = [place for place, facts in enumerate(block.series) if facts.task == "task0"]
+    assert len({block.series[place].metric for place in rows}) == 2
+    changed = block.z.copy()
+    changed[rows] = np.random.default_rng(0).normal(size=(2, block.models.height))
+    before, after = (
+        capabilities(_without(matrix([b]), "task0")) for b in (block, replace(block, z=changed))
+    )
+    assert before is not None
+    np.testing.assert_array_equal(before, after)
 
 
 def test_equal_weights_halve_the_naive_set() -> None:
