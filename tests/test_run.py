@@ -417,7 +417,7 @@ def test_no_file_holds_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("FAKE_KEY", KEY)
     faults = dict.fromkeys(ALL_FAULTS, 0.05)
     with FakeServer(faults=faults) as server:
-        path = yaml_of(tmp_path, server, key="FAKE_KEY")
+        path = yaml_of(tmp_path, server, key="FAKE_KEY", tries=12)
         result = CliRunner().invoke(main, command(tmp_path / "run", path, "--items", "30")[3:])
         assert result.exit_code == 0, result.output
         assert server.fake.keys == {f"bearer {KEY.lower()}"}
