@@ -13,7 +13,7 @@ import pytest
 
 from reading import read_tables
 from saltus.errors import ReadError, SaltusError
-from saltus.readers import cache, remote
+from saltus.readers import cache, download, remote
 
 pytest.importorskip("fsspec", reason="the extra saltus[remote] is not installed")
 pytest.importorskip("aiohttp", reason="the extra saltus[remote] is not installed")
@@ -31,12 +31,11 @@ class Quiet(SimpleHTTPRequestHandler):
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """Address and folder of a server that lives as long as the test."""
     monkeypatch.setenv("SALTUS_CACHE", str(tmp_path / "cache"))
-    remote.fetch.cache_clear()
     folder = tmp_path / "served"
     folder.mkdir()
     handler = partial(Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        Thread(target=http.serve_forever, daemon=True).start()
+        Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}", folder
         http.shutdown()
 
@@ -65,7 +64,7 @@ def test_a_file_that_is_too_large_is_not_fetched_to_its_end(
 ) -> None:
     address, folder = server
     (folder / "scores.jsonl").write_bytes(b"x" * (3 << 20))
-    monkeypatch.setattr(remote, "FETCHED_BYTES", 1 << 20)
+    monkeypatch.setattr(download, "FETCHED_BYTES", 1 << 20)
     with pytest.raises(ReadError, match="is larger than"):
         read_tables([f"{address}/scores.jsonl"])
 
@@ -77,8 +76,22 @@ def test_the_oldest_files_go_when_the_folder_is_full(
     for name in "abc":
         (folder / f"{name}.jsonl").write_text((json.dumps(ROW) + "\n") * 10)
     monkeypatch.setattr(cache, "KEPT_BYTES", 2 * (folder / "a.jsonl").stat().st_size)
-    places = [remote.fetch(f"{address}/{name}.jsonl") for name in "abc"]
-    assert [place.exists() for place in places] == [False, True, True]
+    places = []
+    for name in "abc":
+        remote.forget()
+        places += remote.fetch(f"{address}/{name}.jsonl")
+    assert [place.path.exists() for place in places] == [False, True, True]
+
+
+def test_what_is_about_to_be_read_does_not_go(
+    server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = server
+    for name in "abc":
+        (folder / f"{name}.jsonl").write_text(json.dumps(ROW | {"task": name}) + "\n")
+    monkeypatch.setattr(cache, "KEPT_BYTES", 10)
+    found = read_tables([f"{address}/{name}.jsonl" for name in "abc"])
+    assert found.reported["task"].to_list() == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("address", ["file:///etc/hosts", "simplecache::http://x/y", "ssh://h/x"])

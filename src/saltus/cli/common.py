@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -143,7 +144,14 @@ def named_logs(logs: tuple[str, ...], example: str | None = None) -> tuple[str, 
 
 def out_folder(out: Path | None, logs: tuple[str, ...]) -> Path:
     """The folder named, or one beside the caller named after the first input."""
-    return out or Path(f"saltus-{Path(logs[0].rpartition('=')[2]).name.split('.')[0] or 'audit'}")
+    if out is not None:
+        return out
+    from saltus.readers.addresses import ADDRESS, plain
+
+    place = ADDRESS.search(logs[0])
+    first = plain(logs[0][place.start() :])[0] if place else logs[0].rpartition("=")[2]
+    name = re.sub(r'[*?"<>|]', "", Path(first).name.split(".")[0])
+    return Path(f"saltus-{name or 'audit'}")
 
 
 def answers_folder(
@@ -165,8 +173,10 @@ def answers_folder(
 
 
 def command_line() -> str:
-    """The command as it was typed, for the manifest."""
-    return shlex.join(["saltus", *sys.argv[1:]])
+    """The command as it was typed, for the manifest; no passwords and signatures of addresses."""
+    from saltus.readers.addresses import told
+
+    return shlex.join(["saltus", *map(told, sys.argv[1:])])
 
 
 @contextmanager

@@ -111,15 +111,14 @@ def read(job: Job, source: Source) -> bool:
     from saltus.readers.read import read as read_paths
 
     digest_of = digest if source.cached else sha256
+    found = find(source.paths, cached=source.cached)
     options = {
         "columns": dict(source.columns),
         "task": source.task,
         "filtered": source.filtered,
         "keep_going": source.keep_going,
         "require_facts": source.require_facts,
-        "inputs": [
-            [str(found.path), found.model, digest_of(found.path)] for found in find(source.paths)
-        ],
+        "inputs": [[file.name, file.model, digest_of(file.path)] for file in found],
         "models": [str(source.models), sha256(source.models)] if source.models else None,
         "loss": _loss_digest(source.loss),
     }
@@ -136,6 +135,7 @@ def read(job: Job, source: Source) -> bool:
             require_facts=source.require_facts,
             cached=source.cached,
             sink=writer.write,
+            found=found,
         )
         if summary.filters:
             raise SaltusError(_several_filters(summary.filters))

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,10 +70,23 @@ def _put(place: Path, data: bytes) -> None:
             Path(draft).unlink(missing_ok=True)
 
 
+_held: set[Path] = set()
+
+
+def hold(files: Iterable[Path]) -> None:
+    """Let no file of these go while this process lives: it is about to read them."""
+    _held.update(file.absolute() for file in files)
+
+
+def release() -> None:
+    """Let go what was held."""
+    _held.clear()
+
+
 def evict(folder: Path, newest: Path, most: int | None = None) -> None:
     """Drop the files that were used longest ago, above 10 GB in all, and forgotten drafts."""
     now, files = time.time(), []
-    for file in folder.rglob("*"):
+    for file in folder.absolute().rglob("*"):
         with suppress(OSError):
             stat = file.stat()
             if file.name.startswith(DRAFT):
@@ -84,7 +98,7 @@ def evict(folder: Path, newest: Path, most: int | None = None) -> None:
     for _, file, size in sorted(files):
         if total <= limit:
             return
-        if file != newest:
+        if file != newest.absolute() and file not in _held:
             total -= size
             file.unlink(missing_ok=True)
 

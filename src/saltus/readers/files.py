@@ -72,10 +72,14 @@ def _seen(path: Path) -> None:
         watcher.add(path.absolute())
 
 
+bringers: list[Callable[[Path], bool]] = []
+"""What may fetch a file that is not there; each says whether it is now."""
+
+
 def is_there(path: Path) -> bool:
     """Whether a file lies beside the one that is read."""
     _seen(path)
-    return path.is_file()
+    return path.is_file() or any(bring(path.absolute()) for bring in bringers)
 
 
 @contextmanager

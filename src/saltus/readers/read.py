@@ -11,14 +11,15 @@ from pathlib import Path
 from polars.exceptions import PanicException
 
 from saltus.errors import ReadError, SaltusError
+from saltus.readers.addresses import is_address, told
 from saltus.readers.cache import digest
 from saltus.readers.cached import cached as from_cache
 from saltus.readers.files import head_bytes, sha256
 from saltus.readers.gather import Gathered, Sink
 from saltus.readers.models import UserModels, read_losses, read_models
 from saltus.readers.plain import refusal
-from saltus.readers.reader import READERS, Head, Options, Reader, finding, recognise
-from saltus.readers.remote import fetch, is_address
+from saltus.readers.reader import READERS, Batch, Head, Options, Reader, finding, recognise
+from saltus.readers.remote import fetch, forget
 from saltus.readers.roles import check_mapping
 
 
@@ -27,7 +28,7 @@ class Input:
     """One file that was read.
 
     Args:
-        path: as it was found.
+        path: as it was found, or the address that it was fetched from.
         sha256: digest of the file as it lies on the disk.
         reader: name of the reader.
         size: bytes on the disk.
@@ -66,30 +67,62 @@ class Found:
         path: the file.
         model: name that the user gave its run.
         listed: the user named this very file, so that it must be readable.
+        address: where it was fetched from, as it may be told.
     """
 
     path: Path
     model: str | None
     listed: bool
+    address: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the user knows the file by."""
+        return self.address or str(self.path)
+
+    def told(self, text: str) -> str:
+        """A text about the file or those beside it, with addresses for where they were fetched."""
+        place, address = str(self.path), self.address or ""
+        while address.partition("://")[2]:
+            text = text.replace(place, address)
+            place, address = os.path.dirname(place), address.rpartition("/")[0]  # noqa: PTH120
+        return text
+
+    def blamed(self, fault: ReadError) -> ReadError:
+        """A fault of the file, told so."""
+        return ReadError(self.told(fault.what), self.told(fault.path), fault.line, fault.field)
+
+    def taken(self, batch: Batch) -> Batch:
+        """A batch of the file, with its findings told so."""
+        notes = ({**note, "message": self.told(note["message"])} for note in batch.findings)
+        return batch._replace(findings=tuple(notes)) if self.address else batch
 
 
-def find(paths: Sequence[str]) -> list[Found]:
+def find(paths: Sequence[str], *, cached: bool = True) -> list[Found]:
     """The files that arguments name: files, folders, globs, addresses, also as `NAME=PATH`.
+
+    Args:
+        paths: the arguments.
+        cached: what was fetched before and has not changed need not be fetched again.
 
     Raises:
         SaltusError: an argument that names nothing.
+        ReadError: an address that cannot be fetched.
     """
-    found = [file for argument in paths for file in _find_one(argument)]
-    unique: dict[Path, Found] = {}
+    forget()
+    found = [file for argument in paths for file in _find_one(argument, cached)]
+    unique: dict[Path | str, Found] = {}
     for file in found:
-        unique.setdefault(file.path.absolute(), file)
+        whole = file.address is not None and not file.address.endswith("?...")
+        unique.setdefault(file.name if whole else file.path.absolute(), file)
     return list(unique.values())
 
 
-def _find_one(argument: str) -> list[Found]:
+def _find_one(argument: str, cached: bool) -> list[Found]:
     for model, address in ((None, argument), _split(argument)):
         if is_address(address):
-            return [Found(fetch(address), model, True)]
+            fetched = fetch(address, anew=not cached)
+            return [Found(file.path, model, file.listed, file.address) for file in fetched]
     for model, place in ((None, argument), _split(argument)):
         if place and (hits := _places(place)):
             listed = len(hits) == 1 and not Path(hits[0]).is_dir()
@@ -130,11 +163,13 @@ def read(
     require_facts: bool = True,
     cached: bool = True,
     advance: Callable[[int], None] | None = None,
+    found: Sequence[Found] | None = None,
 ) -> ReadSummary:
     """Read logs and give their rows to the sink, table by table and batch by batch.
 
     Args:
-        paths: files, folders (searched for what readers recognise), globs, or `NAME=PATH`.
+        paths: files, folders (searched for what readers recognise), globs, addresses of such,
+            or `NAME=PATH`.
         sink: called with a table's class and conformed rows; `models` and `findings` come
             last, once each.
         columns: role -> column name, for plain tables.
@@ -146,6 +181,7 @@ def read(
         require_facts: refuse models without a family, where the reader asks for facts.
         cached: keep what is read of large files for the next time, and take what was kept.
         advance: called with numbers of bytes as they are read.
+        found: what `find` gave for the paths, where it was asked before.
 
     Raises:
         SaltusError: nothing to read, an unknown model, or a mapped column that no file has.
@@ -157,18 +193,19 @@ def read(
     user = read_models(models, columns) if models is not None else UserModels()
     losses = read_losses(loss, columns) if loss is not None else UserModels()
     gathered = Gathered(sink, user, losses=losses, filtered=filtered)
-    files = find(paths)
+    files = find(paths, cached=cached) if found is None else found
     inputs, skipped = [], []
     for file in files:
         try:
             done = _read_file(file, options, gathered, cached)
         except ReadError as fault:
+            blamed = file.blamed(fault)
             if not keep_going or file.listed:
-                raise
-            gathered.note(finding("unreadable_files", str(fault), severity="error"))
+                raise blamed from None
+            gathered.note(finding("unreadable_files", str(blamed), severity="error"))
             continue
         if done is None:
-            skipped.append(str(file.path))
+            skipped.append(file.name)
         else:
             inputs.append(done)
     if not inputs:
@@ -181,6 +218,7 @@ def read(
 
 
 def _nothing(paths: Sequence[str], skipped: Sequence[str]) -> str:
+    paths = [told(path) for path in paths]
     if not skipped:
         return f"{', '.join(paths)}: there is no file in it"
     kinds = "; ".join(f"{reader.name} ({reader.source})" for reader in READERS)
@@ -208,14 +246,14 @@ def _read_file(file: Found, options: Options, gathered: Gathered, cached: bool) 
         told_of = replace(options, advance=advance)
         read_file = from_cache(file.path, reader, told_of) if cached else None
         for batch in read_file or reader.read(file.path, told_of):
-            rows += gathered.take(batch, reader, file.path)
+            rows += gathered.take(file.taken(batch), reader, file.path)
     except OverflowError:  # 64 bits hold every count and step that a log can mean
         raise ReadError("holds a whole number that is too large", file.path) from None
     except PanicException as fault:
         raise _damaged(fault, file.path) from None
     options.advance(size - told)
     whole = digest(file.path) if cached else sha256(file.path)
-    return Input(str(file.path), whole, reader.name, size, rows)
+    return Input(file.name, whole, reader.name, size, rows)
 
 
 def _damaged(fault: BaseException, path: Path) -> ReadError:

@@ -1,94 +1,186 @@
-"""Logs behind an address (http, https, s3, gs, ...): fetched once, then read like any file.
+"""Logs behind an address (http, https, s3, gs, ...): fetched, then read like any file.
 
 Needs the extra `saltus[remote]`, or `saltus[s3]` for buckets of S3; each other kind of address
 needs its own fsspec backend. Endpoint and keys are those that the backend finds by itself: for S3
 the variables and files of the AWS tools.
+
+A file that was fetched before is taken again only where the backend states a checksum, or time
+and size, and these are as they were.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import tempfile
-from functools import lru_cache
-from importlib import import_module
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
-from saltus.errors import ReadError, SaltusError
-from saltus.readers.cache import DRAFT, REMOTE, cache_folder, evict
+import msgspec
 
-ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs", "hf", "memory")
-"""Addresses that are fetched; others, such as shell-like chains of fsspec, are refused."""
-FETCHED_BYTES = 4 << 30
-CHUNK = 1 << 20
-SECONDS = 60
+from saltus.readers.addresses import plain
+from saltus.readers.cache import DRAFT, REMOTE, cache_folder, evict, hold, release, short_hash
+from saltus.readers.download import (
+    Kept,
+    Left,
+    check_sizes,
+    download,
+    draft_in,
+    faults_told,
+    unchanged,
+)
+from saltus.readers.files import bringers
+from saltus.readers.listing import HTML, Behind, Info, Remote, behind
+from saltus.readers.places import places
+
+AT_ONCE = 8
+"""Files that are fetched at the same time."""
+RECORD = ".fetched.json"
+_RECORD = msgspec.json.Decoder(dict[str, Kept])
 
 
-def is_address(argument: str) -> bool:
-    """Whether an argument is an address and not a path."""
-    return bool(ADDRESS.match(argument))
+@dataclass(frozen=True)
+class Fetched:
+    """One file that was behind an address.
+
+    Args:
+        path: where it lies now.
+        address: as it may be told.
+        listed: the argument names this very file.
+    """
+
+    path: Path
+    address: str
+    listed: bool
 
 
-@lru_cache(maxsize=1024)
-def fetch(address: str) -> Path:
-    """The file behind an address, fetched at most once per process.
+def fetch(address: str, *, anew: bool = False) -> list[Fetched]:
+    """The files behind an address, of a file, a folder or a pattern.
+
+    Args:
+        address: of a folder it ends in `/`, which in stores may be left out.
+        anew: also those that were fetched before and have not changed.
 
     Raises:
         SaltusError: the extra is not installed, or the address is of a kind that is not read.
-        ReadError: it cannot be fetched, or is larger than 4 GB.
+        ReadError: there is nothing, it cannot be fetched, or it is more than is read.
     """
-    scheme = address.partition("://")[0].lower()
-    if scheme not in SCHEMES or "::" in address:
-        raise SaltusError(f"{address}: only {', '.join(SCHEMES)} addresses are read")
-    name = address.partition("?")[0].rstrip("/").rpartition("/")[2] or "log"
-    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    folder = cache_folder() / REMOTE / digest
-    place = folder / re.sub(r"[^\w.=+@-]", "_", name)
+    with faults_told(address):
+        found = behind(address)
+        check_sizes(found.files, address)
+        folder = cache_folder().absolute() / REMOTE / short_hash(address)
+        names = places([file.parts for file in found.files])
+        _prune(folder, names)
+        _fetch_all(found, folder, names, {} if anew else _record(folder))
+    files = [folder / name for name in names]
+    hold(files)
+    evict(cache_folder(), files[-1])
+    if not found.whole:
+        _remember(found, folder, files)
+    where = zip(files, found.files, strict=True)
+    return [Fetched(path, file.address, found.listed) for path, file in where]
+
+
+def forget() -> None:
+    """What was fetched before is read no more: it may go when the cache is full."""
+    release()
+    _folders.clear()
+    _absent.clear()
+
+
+def _prune(folder: Path, names: Sequence[str]) -> None:
+    """Remove what was fetched before and is behind the address no longer."""
+    wanted = {folder / name for name in names} | {folder / RECORD}
+    for old in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
+        if old.is_dir():
+            with suppress(OSError):  # it is not empty
+                old.rmdir()
+        elif old not in wanted and not old.name.startswith(DRAFT):
+            old.unlink(missing_ok=True)
+
+
+def _record(folder: Path) -> dict[str, Kept]:
+    try:
+        return _RECORD.decode((folder / RECORD).read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def _fetch_all(found: Behind, folder: Path, names: Sequence[str], known: dict[str, Kept]) -> None:
+    """Fetch what is not there yet; what arrived before a fault need not come again."""
+    done, left = dict[str, Kept](), Left()
+
+    def one(file: Remote, name: str) -> None:
+        with faults_told(file.address):
+            kept = known.get(name)
+            if kept is None or not unchanged(kept, folder / name, found, file):
+                kept = download(found, file, folder / name, folder, left)
+            if kept.mark:
+                done[name] = kept
+
     folder.mkdir(parents=True, exist_ok=True)
-    _download(address, place)
-    evict(cache_folder(), place)
-    return place
-
-
-def _download(address: str, place: Path) -> None:
-    fsspec = _fsspec()
-    handle, draft = tempfile.mkstemp(dir=place.parent, prefix=DRAFT)
+    pool = ThreadPoolExecutor(min(AT_ONCE, len(names)))
     try:
-        with os.fdopen(handle, "wb") as target, _opened(fsspec, address) as source:
-            total = 0
-            while chunk := source.read(CHUNK):
-                total += len(chunk)
-                if total > FETCHED_BYTES:
-                    raise ReadError(f"is larger than {FETCHED_BYTES >> 30} GB", address)
-                target.write(chunk)
-        Path(draft).replace(place)
-    except SaltusError:
-        raise
-    except ImportError as fault:
-        raise SaltusError(f"{address}: {fault}") from None
-    except Exception as fault:  # every backend raises errors of its own
-        told = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        raise ReadError(f"cannot be fetched ({told:.200})", address) from None
+        list(pool.map(one, found.files, names))
     finally:
-        Path(draft).unlink(missing_ok=True)
+        pool.shutdown(cancel_futures=True)
+        if done:
+            with draft_in(folder) as (target, draft):
+                target.write(msgspec.json.encode(done))
+                target.close()
+                draft.replace(folder / RECORD)
 
 
-def _opened(fsspec: Any, address: str) -> Any:
-    options: dict[str, Any] = {}
-    if address.lower().startswith(("http://", "https://")):
-        limits = {"total": None, "sock_connect": SECONDS, "sock_read": SECONDS}
-        timeout = import_module("aiohttp").ClientTimeout(**limits)
-        options = {"client_kwargs": {"timeout": timeout}, "block_size": 0}
-    return fsspec.open(address, "rb", **options)
+_folders: dict[Path, tuple[Behind, str, str]] = {}
+"""Where a folder that was fetched in part is from: its backend, key and address."""
+_absent: set[Path] = set()
 
 
-def _fsspec() -> Any:
-    try:
-        return import_module("fsspec")
-    except ImportError:
-        raise SaltusError(
-            "addresses need an extra: pip install 'saltus[remote]', for s3:// 'saltus[s3]'"
-        ) from None
+def _remember(found: Behind, folder: Path, files: Sequence[Path]) -> None:
+    for path, file in zip(files, found.files, strict=True):
+        if plain(file.key)[1] and found.web:
+            continue  # a signature holds for one file
+        key, address = file.key, file.address
+        for above in path.relative_to(folder).parents[:-1]:
+            key, address = key.rpartition("/")[0], address.rpartition("/")[0]
+            _folders.setdefault(folder / above, (found, key, address))
+
+
+def _bring(path: Path) -> bool:
+    """Fetch a file that a reader looks for beside a log of which the address named no more."""
+    above = next((folder for folder in path.parents if folder in _folders), None)
+    if above is None or path in _absent:
+        return False
+    found, key, address = _folders[above]
+    below = path.relative_to(above)
+    if ".." in below.parts:
+        return False
+    name = quote(below.as_posix()) if found.web else below.as_posix()
+    file = Remote(f"{key}/{name}", (), f"{address}/{name}")
+    with faults_told(file.address):
+        try:
+            if _is_file(found, file):
+                download(found, file, path, path.parents[len(below.parts) - 1], Left())
+        except Exception as fault:
+            if not _is_absence(fault):
+                raise
+    hold([path])
+    if not path.is_file():
+        _absent.add(path)
+    return path.is_file()
+
+
+def _is_file(found: Behind, file: Remote) -> bool:
+    """Whether it is there; a page instead of a file says that it is not."""
+    info: Info = found.backend.info(file.key)
+    return info.get("type") == "file" and info.get("mimetype") != HTML
+
+
+def _is_absence(fault: Exception) -> bool:
+    """Stores that may not be listed forbid what they do not have."""
+    known = isinstance(fault, FileNotFoundError | PermissionError)
+    return known or 400 <= getattr(fault, "status", 0) < 500
+
+
+bringers.append(_bring)
