@@ -34,7 +34,7 @@ from saltus.readers.cache import (
     evict,
     short_hash,
 )
-from saltus.readers.files import watched
+from saltus.readers.files import is_there, watched
 from saltus.readers.reader import Batch, Options, Reader
 from saltus.tables import Models, Reported, Responses, Stops, Table, schema
 
@@ -134,7 +134,7 @@ def _sound(place: Path) -> Contents | None:
 
 def _state(paths: Iterable[str]) -> dict[str, str | None]:
     """Digests of files, None for those that are not there."""
-    return {name: digest(Path(name)) if Path(name).is_file() else None for name in sorted(paths)}
+    return {name: digest(Path(name)) if is_there(Path(name)) else None for name in sorted(paths)}
 
 
 def _kept(path: Path, reader: Reader, options: Options, place: Path) -> Iterator[Batch]:

@@ -253,16 +253,24 @@ def _objects(backend: Any, folder: str, pattern: str) -> Iterator[Entry]:
         yield (".page",), "", {"type": "directory"}  # pages without end count too
 
 
+class _NoIndexError(ReadError):
+    """What a server gives for a folder is no page."""
+
+
 def _behind_web(address: str) -> Behind:
     bare, query = plain(address)
     root, patterns = pattern_of(bare)
-    if not patterns and (not root.endswith("/") or not _is_page(root + query)):
-        backend, key = backend_of(address)
-        return Behind(backend, [Remote(key, _parts(bare), shown(address))], True, True, False)
-    backend, _ = backend_of(root, redirected=False)
-    found = _Found(root, patterns)
-    found.take(_walk(lambda folder: _links(backend, folder), root, patterns), address)
-    return Behind(backend, found.files, False, True, not patterns)
+    if patterns or (root.endswith("/") and not query):
+        backend, _ = backend_of(root, redirected=False)
+        found = _Found(root, patterns)
+        try:
+            found.take(_walk(lambda folder: _links(backend, folder), root, patterns), address)
+            return Behind(backend, found.files, False, True, not patterns)
+        except _NoIndexError as fault:
+            if patterns or fault.path != shown(root):
+                raise
+    backend, key = backend_of(address)
+    return Behind(backend, [Remote(key, _parts(bare), shown(address))], True, True, False)
 
 
 def open_web(backend: Any, address: str) -> Any:
@@ -279,17 +287,11 @@ def open_web(backend: Any, address: str) -> Any:
     return stream
 
 
-def _is_page(address: str) -> bool:
-    backend, key = backend_of(address, redirected=False)
-    with open_web(backend, key) as stream:
-        return bool(stream.r.content_type == HTML)
-
-
 def _links(backend: Any, folder: str) -> Iterator[tuple[str, str, Info]]:
     """The children that the index page of a folder links to."""
     with open_web(backend, folder) as stream:
         if stream.r.content_type != HTML:
-            raise ReadError("is no index page of a folder", shown(folder))
+            raise _NoIndexError("is no index page of a folder", shown(folder))
         data = b""
         while len(data) <= INDEX_BYTES and (chunk := stream.read(1 << 20)):
             data += chunk
