@@ -129,6 +129,10 @@ def test_seeds_are_merged_and_measure_the_noise() -> None:
     assert series.tau == pytest.approx(np.sqrt(z.var(ddof=1) / 3))
 
 
+def test_one_run_under_three_names_measures_no_noise() -> None:
+    assert by_axis(seeds(0.0))["params"].tau is None
+
+
 def test_too_few_seeds_leave_the_noise_unknown() -> None:
     few = seeds(0.1).filter(pl.col("seed") < 2)
     assert by_axis(few)["params"].tau is None

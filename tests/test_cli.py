@@ -160,6 +160,15 @@ def test_nothing_to_judge_is_status_2_and_says_why(tmp_path: Path) -> None:
     assert "--models FILE" in result.output
 
 
+def test_one_model_is_status_2_and_counted_as_one(tmp_path: Path) -> None:
+    header = "model,family,params,task,metric,value"
+    one = write(tmp_path / "one.csv", [header, "m,f,1e9,t,acc,0.5"])
+    result = run("audit", one, "--out", tmp_path / "audit", *FAST)
+    assert result.exit_code == 2, result.output
+    assert "The longest scale axis of one family has 1 scale." in result.output
+    assert "no known size" not in result.output
+
+
 def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     """Arguments of `audit`, and what the error must say."""
     good = scores_table(folder).read_text().splitlines()

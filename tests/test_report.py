@@ -357,8 +357,22 @@ def test_summary_counts_what_looks_emergent_and_what_became_of_it() -> None:
     assert "4 series: 4 tasks of 1 family" in text
     assert "3 look emergent" in text
     assert "1 is a real break and 2 are artefacts of the metric" in text
-    assert "1 improve" in text
+    assert "Of the others, 1 improves gradually." in text
     assert "1 series falls with scale" in text
+
+
+def test_where_none_looks_emergent_there_are_no_others() -> None:
+    rows = [verdict(name, "GRADUAL", apparent=False) for name in "ab"]
+    data = tables(rows)
+    lines = summary(made(data)[0], data)
+    assert "2 improve gradually." in lines
+
+
+def test_one_value_is_no_range() -> None:
+    data = tables()
+    data["estimates"] = data["estimates"].with_columns(value=pl.lit(0.25))
+    card = made(data)[0][0]
+    assert card.leading.range == "0.25"
 
 
 def test_nothing_judged_is_said_first_and_why() -> None:
@@ -390,6 +404,19 @@ def test_skipped_lists_scores_without_value_and_models_without_place() -> None:
     assert entries["empty output"].amount == 1
     lost = next(entry for why, entry in entries.items() if "no place on any axis" in why)
     assert lost.what == "models lost"
+
+
+def test_skipped_lists_families_that_make_no_series() -> None:
+    data = whole(tables())
+    place = {"params": None, "flops": None, "loss": None}
+    lone = (
+        pl.DataFrame(estimates("other", "lone"))
+        .head(1)
+        .with_columns(**{name: pl.lit(None) for name in place})
+    )
+    data["estimates"] = pl.concat([data["estimates"], conform(lone, Estimates)])
+    (entry,) = (entry for entry in skipped(data) if entry.what == "lone: 1 task")
+    assert "no axis" in entry.why
 
 
 def test_evidence_reads_the_limits_of_the_rule() -> None:

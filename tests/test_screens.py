@@ -107,6 +107,9 @@ DIRTY: dict[str, dict[str, pl.DataFrame]] = {
         [sizes({1e8: 0.3, 3e8: 0.11 + task / 100, 1e9: 0.5}, task=str(task))
          for task in range(9)])},
     "several_runs": {"reported": reported([{"value": 0.3}, {"value": 0.4, "source": "b.csv:1"}])},
+    "copied_models": {"estimates": pl.concat(
+        [estimates([{"model": m, "params": 1e9, "task": str(task), "value": task / 20}])
+         for m in "ab" for task in range(1, 9)])},
     "conflicting_items": {"responses": responses(
         [{"model": m, "item": i, "item_hash": m + i if i == "2" else i}
          for m in "ab" for i in "123"])},
@@ -158,6 +161,41 @@ def test_a_screen_finds_what_it_is_for(name: str) -> None:
     assert found.height == 1
     assert found["count"][0] >= 1
     assert frame.height == 1, "one fault, one finding"
+
+
+def test_a_run_under_two_names_agrees_on_every_task() -> None:
+    copies = DIRTY["copied_models"]["estimates"]
+    (row,) = findings(estimates=copies).to_dicts()
+    assert row["message"].startswith("1 pair of models of f has the very same values on all 8")
+    other = copies.with_columns(
+        value=pl.when(pl.col("model") == "b", pl.col("task") == "3").then(0.16).otherwise("value")
+    )
+    larger = copies.with_columns(
+        params=pl.when(pl.col("model") == "b").then(2e9).otherwise("params")
+    )
+    few = copies.filter(pl.col("task") != "3")
+    at_a_bound = copies.with_columns(value=pl.lit(1.0))
+    for frame in (other, larger, few, at_a_bound):
+        assert "copied_models" not in findings(estimates=frame)["screen"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("repeated_items", "1 item of 1 model has up to 2 answers"),
+        ("several_runs", "1 value of 1 task is stated up to 2 times"),
+        ("missing_scores", "7 answers of 1 model have no acc and are left out, never counted as 0 "
+         "(1 model loses more than 5 % and gets no estimate): m"),
+        ("unproven_items", "for 1 value of 1 task (t)"),
+        ("zero_families", "at exactly 0 on 1 task: t;"),
+        ("contradicted_sizes", "1 value is no whole number of the 2376 items"),
+        ("impossible_errors", "1 standard error of 1 task (1 of them 0"),
+        ("constant_answers", "(such as 'C'; all items)"),
+        ("truncated_answers", "the limit of tokens (10.0 %): a;"),
+    ],
+)  # fmt: skip
+def test_a_message_counts_in_words_that_fit(name: str, text: str) -> None:
+    assert text in findings(**DIRTY[name])["message"][0]
 
 
 def test_a_loss_of_another_text_is_an_axis_of_its_own() -> None:

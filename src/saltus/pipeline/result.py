@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from saltus import store
+from saltus.report.text import several
 from saltus.tables import TABLES
 
 
@@ -74,7 +75,7 @@ def why_unjudged(audit: Audit) -> str:
     if placed.is_empty():
         models = audit.tables["models"]["model_name"].n_unique()
         return (
-            f"there is no scale axis. None of the {models} models has a known size, training "
+            f"there is no scale axis. No model ({models:,} in all) has a known size, training "
             "tokens, FLOPs or loss, so nothing can be seen to change with scale; name them with "
             "`--models FILE` (columns model, family, params, tokens, flops)."
         )
@@ -85,8 +86,11 @@ def why_unjudged(audit: Audit) -> str:
     most = max(audit.verdicts["scales"].to_list())
     everyone = audit.tables["models"]
     unknown = everyone.filter(pl.all_horizontal(pl.col(axes).is_null())).height
+    longest = f"{counts}. The longest scale axis of one family has {several(most, 'scale')}"
+    if not unknown:
+        return f"{longest}."
+    have = "has" if unknown == 1 else "have"
     return (
-        f"{counts}. The longest scale axis of one family has {most} scales; {unknown} of "
-        f"{everyone.height} models have no known size, tokens, FLOPs or loss (`--models FILE` "
-        "names them)."
+        f"{longest}; {unknown:,} of {several(everyone.height, 'model')} {have} no known size, "
+        "tokens, FLOPs or loss (`--models FILE` names them)."
     )

@@ -226,7 +226,7 @@ def _selection(log: Log) -> Iterator[tuple[str, int, str]]:
     chosen = len(data.sample_ids or []) if data else 0
     if data and data.samples and 0 < chosen < data.samples and not data.shuffled:
         message = (
-            f"{chosen} of {data.samples} items were evaluated; a prefix of a test set is no "
+            f"{chosen:,} of {data.samples:,} items were evaluated; a prefix of a test set is no "
             "random sample of it"
         )
         yield "limit", chosen, message

@@ -280,7 +280,7 @@ def _limit_notes(path: Path, run: Run, counts: Mapping[str, Count]) -> Iterator[
     for task, count in counts.items():
         if count.original and count.effective and count.effective < count.original:
             message = (
-                f"{path.name}: {count.effective} of {count.original} items were evaluated; a "
+                f"{path.name}: {count.effective:,} of {count.original:,} items were evaluated; a "
                 "prefix of a test set is no random sample of it"
             )
             yield finding(

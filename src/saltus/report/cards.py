@@ -49,7 +49,8 @@ class View:
         """The metric's values from least to greatest."""
         if self.low is None:
             return ""
-        return f"{number(self.low)} to {number(self.high)}"
+        low, high = number(self.low), number(self.high)
+        return low if low == high else f"{low} to {high}"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def evidence(row: Row) -> list[Evidence]:
 
 
 def _design(row: Row) -> Evidence:
-    items = "items not known" if row["items"] is None else several(row["items"], "item")
+    items = "no whole counts" if row["items"] is None else several(row["items"], "item")
     noise = {"K": "noise measured", "U": "noise from scatter"}.get(row["noise"], "")
     return Evidence("", "Design", several(row["scales"], "scale"), _join(items, noise))
 

@@ -157,15 +157,22 @@ def _rest(views: Sequence[View]) -> str:
     """The series that do not look emergent."""
     counts = Counter(view.row["verdict"] for view in views if not view.row["apparent"])
     phrases = {
-        "BREAK": "break without having been flat",
-        "LOSS_THRESHOLD": "have a threshold in loss without having been flat",
-        "GRADUAL": "improve gradually",
-        "NO_EVIDENCE": "show no change with scale",
-        "HARNESS_ARTEFACT": "are artefacts of the harness",
-        "INCONCLUSIVE": "stay open",
+        "BREAK": ("breaks without having been flat", "break without having been flat"),
+        "LOSS_THRESHOLD": (
+            "has a threshold in loss without having been flat",
+            "have a threshold in loss without having been flat",
+        ),
+        "GRADUAL": ("improves gradually", "improve gradually"),
+        "NO_EVIDENCE": ("shows no change with scale", "show no change with scale"),
+        "HARNESS_ARTEFACT": ("is an artefact of the harness", "are artefacts of the harness"),
+        "INCONCLUSIVE": ("stays open", "stay open"),
     }
-    parts = [f"{counts[name]:,} {phrase}" for name, phrase in phrases.items() if counts[name]]
-    return f"Of the others, {listing(parts)}." if parts else ""
+    parts = [
+        f"{counts[name]:,} {forms[counts[name] > 1]}"
+        for name, forms in phrases.items() if counts[name]
+    ]  # fmt: skip
+    start = "Of the others, " if any(view.row["apparent"] for view in views) else ""
+    return f"{start}{listing(parts)}." if parts else ""
 
 
 def _falling(count: int) -> str:
@@ -214,9 +221,9 @@ def why_nothing(views: Sequence[View], tables: Tables) -> list[str]:
     placed = models.filter(pl.any_horizontal(pl.col(*AXES).is_not_null()))
     if placed.is_empty():
         lines.append(
-            f"None of the {several(models.height, 'model')} has a known size, number of training "
-            "tokens, training compute or loss, so there is no axis along which a jump could be "
-            "seen. Give a table of these facts with --models FILE."
+            f"No model ({models.height:,} in all) has a known size, number of training tokens, "
+            "training compute or loss, so there is no axis along which a jump could be seen. "
+            "Give a table of these facts with --models FILE."
         )
     elif placed["family"].null_count() == placed.height:
         lines.append(
@@ -245,6 +252,7 @@ def skipped(tables: Tables) -> list[Skipped]:
     return [
         *_missing(tables["estimates"]),
         *_unplaced(tables["models"]),
+        *_unjudged(tables),
         *_unread(tables["findings"]),
     ]
 
@@ -277,6 +285,28 @@ def _unplaced(models: pl.DataFrame) -> list[Skipped]:
     )
     return [
         Skipped(_some(frame["model"]), why, frame.height) for frame, why in reasons if frame.height
+    ]
+
+
+def _unjudged(tables: Tables) -> list[Skipped]:
+    """Scores of families that have a place on an axis, and yet make no series."""
+    key = ["family", "regime", "task"]
+    placed = pl.any_horizontal(pl.col(*AXES).is_not_null())
+    rows = tables["estimates"].filter(
+        placed, pl.col("family").is_not_null(), pl.col("value").is_not_null()
+    )
+    left = rows.join(tables["verdicts"].select(key).unique(), on=key, how="anti", nulls_equal=True)
+    lone = pl.all_horizontal(pl.col("params", "flops", "loss").is_null())
+    groups = left.group_by("family", lone.alias("lone")).agg(
+        pl.len().alias("count"), pl.col("task").n_unique()
+    )
+    reasons = {
+        True: "the number of training tokens alone is known, and it is one number: no axis",
+        False: "no metric whose facts Saltus knows",
+    }
+    return [
+        Skipped(f"{family}: {several(tasks, 'task')}", reasons[lone], count)
+        for family, lone, count, tasks in groups.sort("family", "lone").iter_rows()
     ]
 
 

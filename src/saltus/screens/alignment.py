@@ -9,11 +9,13 @@ from __future__ import annotations
 import polars as pl
 
 from saltus.readers.align import content_key
-from saltus.screens.phrases import names, percent
+from saltus.screens.phrases import either, names, percent, several
 from saltus.screens.screen import Evidence, screen_for
 
 MANY = 0.01
 """Share of repeated content above which it is a warning, not a note."""
+LEAST_ALIKE = 8
+"""Tasks on which two models have to agree before they are called one run."""
 
 
 @screen_for(
@@ -38,11 +40,12 @@ def conflicting_items(evidence: Evidence) -> pl.DataFrame:
         "task",
         "count",
         pl.format(
-            "{} of {} items have one identifier and several contents in the models' logs (such as "
-            "{}): question, options or answer were changed, or identifiers were mixed up; items "
-            "are joined by content, and each model is scored on what it was asked",
+            "{} of {} {} one identifier and several contents in the models' logs (such as {}): "
+            "question, options or answer were changed, or identifiers were mixed up; items are "
+            "joined by content, and each model is scored on what it was asked",
             "count",
-            "items",
+            several("items", "item"),
+            either("count", "has", "have"),
             "some",
         ).alias("message"),
     )
@@ -82,12 +85,12 @@ def drifting_targets(evidence: Evidence) -> pl.DataFrame:
         "task",
         (pl.col("gold") + pl.col("options")).alias("count"),
         pl.format(
-            "of {} items, {} have another right answer and {} another number of options in other "
-            "models' logs{}; each model is scored by its own log, so that models were not asked "
+            "other models' logs hold another right answer for {} and another number of options "
+            "for {} of {}{}; each model is scored by its own log, so that models were not asked "
             "quite the same",
-            "items",
             "gold",
             "options",
+            several("items", "item"),
             pl.when(pl.col("some") != "")
             .then(pl.format(" (such as {})", "some"))
             .otherwise(pl.lit("")),
@@ -119,10 +122,11 @@ def prompt_drift(evidence: Evidence) -> pl.DataFrame:
         "task",
         "count",
         pl.format(
-            "{} of {} items were put to the models in different prompts: templates, examples or "
-            "white space differ, and so may scores for no reason of the models",
+            "{} of {} {} put to the models in different prompts: templates, examples or white "
+            "space differ, and so may scores for no reason of the models",
             "count",
-            "items",
+            several("items", "item"),
+            either("count", "was", "were"),
         ).alias("message"),
     )
 
@@ -151,10 +155,11 @@ def duplicate_items(evidence: Evidence) -> pl.DataFrame:
         "task",
         "count",
         pl.format(
-            "{} of {} items repeat the content of another one ({}); each is counted, so intervals "
+            "{} of {} items {} the content of another one ({}); each is counted, so intervals "
             "are a little too narrow",
             "count",
             "items",
+            either("count", "repeats", "repeat"),
             percent(pl.col("count") / pl.col("items")),
         ).alias("message"),
     )
@@ -186,12 +191,60 @@ def several_runs(evidence: Evidence) -> pl.DataFrame:
         "metric",
         "count",
         pl.format(
-            "{} values of {} tasks are stated up to {} times with different values (up to {} "
-            "apart): several runs of {}; their mean is used; name runs apart with NAME=PATH",
-            "count",
-            "tasks",
+            "{} of {} {} stated up to {} times with different values (up to {} apart): several "
+            "runs of {}; their mean is used; name runs apart with NAME=PATH",
+            several("count", "value"),
+            several("tasks", "task"),
+            either("count", "is", "are"),
             "runs",
             pl.col("spread").round_sig_figs(2),
+            "names",
+        ).alias("message"),
+    )
+
+
+@screen_for(
+    "Is one run logged under two names?",
+    "A folder that holds the results of BLOOM as the harness wrote them, and a table made of them",
+    false_alarm="none seen; two seeds agree on 8 tasks of 100 items with a chance of 1e-8",
+)
+def copied_models(evidence: Evidence) -> pl.DataFrame:
+    """Two models of one size and length of training that agree on all of their tasks.
+
+    Such copies do not tell how much one run differs from another. Scores of 0 and 1, which
+    agree at a bound, do not count.
+    """
+    place = ["family", "regime", "params", "tokens", "flops", "step"]
+    rows = evidence.estimates.filter(
+        pl.col("family").is_not_null(), pl.col("params").is_not_null(),
+        pl.col("value").is_finite(), ~pl.col("value").is_in([0.0, 1.0]),
+    ).select(*place, "task", "metric", "model", "value")  # fmt: skip
+    crowded = rows.filter(pl.col("model").n_unique().over(place) > 1)
+    pairs = crowded.join(crowded, on=[*place, "task", "metric"], nulls_equal=True, suffix="_other")
+    both = (
+        pairs.filter(pl.col("model") < pl.col("model_other"))
+        .group_by("family", "model", "model_other")
+        .agg(
+            (pl.col("value") == pl.col("value_other")).all().alias("same"),
+            pl.col("task").n_unique().alias("tasks"),
+        )
+        .filter("same", pl.col("tasks") >= LEAST_ALIKE)
+        .with_columns(pair=pl.format("{} = {}", "model", "model_other"))
+    )
+    found = both.group_by("family").agg(
+        pl.len().cast(pl.Int64).alias("count"), pl.col("tasks").min(), names("pair").alias("names")
+    )
+    return found.select(
+        pl.lit("warning").alias("severity"),
+        "family",
+        "count",
+        pl.format(
+            "{} of {} {} the very same values on all {} tasks or more: one run under two names, "
+            "which says nothing of the noise between runs; leave one of the two out: {}",
+            several("count", "pair of models", "pairs of models"),
+            "family",
+            either("count", "has", "have"),
+            "tasks",
             "names",
         ).alias("message"),
     )

@@ -6,7 +6,7 @@ import polars as pl
 
 from saltus.estimates.recover import NOT_COUNTS, is_count
 from saltus.metrics.metric import find
-from saltus.screens.phrases import SHOWN, names
+from saltus.screens.phrases import SHOWN, either, names, several
 from saltus.screens.screen import Evidence, screen_for
 
 
@@ -85,10 +85,11 @@ def repeated_items(evidence: Evidence) -> pl.DataFrame:
         "task",
         pl.col("count").cast(pl.Int64),
         pl.format(
-            "{} items of {} models have up to {} answers, {} of them with different text; the "
-            "answers to an item are averaged, none is dropped",
-            "count",
-            "models",
+            "{} of {} {} up to {} answers, {} of them with different text; the answers to an "
+            "item are averaged, none is dropped",
+            several("count", "item"),
+            several("models", "model"),
+            either("count", "has", "have"),
             "answers",
             "differ",
         ).alias("message"),
@@ -118,18 +119,23 @@ def missing_scores(evidence: Evidence) -> pl.DataFrame:
         pl.when(pl.len() == 1).then(pl.col("metric").first()).alias("metric"),
     )
     lost = pl.col("dropped") > 0
+    many = several("dropped", "model loses", "models lose")
+    dropped = pl.when(lost).then(
+        pl.format(" ({} more than 5 % and {} no estimate)", many, either("dropped", "gets", "get"))
+    )
     return rows.select(
         pl.when(lost).then(pl.lit("warning")).otherwise(pl.lit("note")).alias("severity"),
         "task",
         "metric",
         "count",
         pl.format(
-            "{} answers of {} models have no {} and are left out, never counted as 0 "
-            "({} models lose more than 5 % and get no estimate): {}",
-            "count",
-            "models",
+            "{} of {} {} no {} and {} left out, never counted as 0{}: {}",
+            several("count", "answer"),
+            several("models", "model"),
+            either("count", "has", "have"),
             "lacking",
-            "dropped",
+            either("count", "is", "are"),
+            dropped.otherwise(pl.lit("")),
             "names",
         ).alias("message"),
     )
@@ -160,10 +166,10 @@ def unproven_items(evidence: Evidence) -> pl.DataFrame:
         "metric",
         pl.col("count").cast(pl.Int64),
         pl.format(
-            "items {} for {} values of {} tasks ({}); no exact test is run on them",
+            "items {} for {} of {} ({}); no exact test is run on them",
             "items_method",
-            "count",
-            "tasks",
+            several("count", "value"),
+            several("tasks", "task"),
             "names",
         ).alias("message"),
     )

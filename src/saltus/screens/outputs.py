@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from saltus.screens.phrases import FEW, LEAST_ANSWERS, by_task, hits, names, percent
+from saltus.screens.phrases import FEW, LEAST_ANSWERS, by_task, hits, names, percent, several
 from saltus.screens.screen import Evidence, screen_for
 
 CUT = ("length", "max_tokens", "max_length", "model_length")
@@ -34,7 +34,7 @@ def truncated_answers(evidence: Evidence) -> pl.DataFrame:
     """Answers whose generation ended at the limit of tokens."""
     found = hits(evidence.responses, pl.col("finish").is_in(CUT), pl.col("finish").is_not_null())
     text = (
-        "answers of {} of the models are cut off at the limit of tokens ({} to {}): {}; a cut "
+        "answers of {} of the models are cut off at the limit of tokens ({}): {}; a cut "
         "answer may have been right, so raise the limit or leave such answers out"
     )
     return by_task(found, "warning", text)
@@ -50,7 +50,7 @@ def empty_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs of nothing but white space."""
     found = hits(evidence.responses, _TEXT.str.strip_chars() == "", _TEXT.is_not_null())
     text = (
-        "outputs of {} of the models are empty ({} to {}): {}; they are scored as wrong, but a "
+        "outputs of {} of the models are empty ({}): {}; they are scored as wrong, but a "
         "stop sequence at their start or a failed request looks the same"
     )
     return by_task(found, "warning", text)
@@ -66,7 +66,7 @@ def refused_answers(evidence: Evidence) -> pl.DataFrame:
     """Outputs that begin like a refusal."""
     found = hits(evidence.responses, _TEXT.str.contains(REFUSAL), _TEXT.is_not_null())
     text = (
-        "outputs of {} of the models begin like a refusal ({} to {}): {}; they are scored "
+        "outputs of {} of the models begin like a refusal ({}): {}; they are scored "
         "as wrong, though they tell nothing of the ability"
     )
     return by_task(found, "warning", text)
@@ -83,7 +83,7 @@ def overrunning_answers(evidence: Evidence) -> pl.DataFrame:
     found = hits(evidence.responses, _TEXT.str.contains(RUNS_ON), _TEXT.is_not_null())
     text = (
         "outputs of {} of the models run on past the answer, with end-of-turn marks or a next "
-        "question ({} to {}): {}; stop sequences or a chat template are missing, and "
+        "question ({}): {}; stop sequences or a chat template are missing, and "
         "exact match cannot see the answer"
     )
     return by_task(found, "warning", text)
@@ -116,10 +116,10 @@ def leading_spaces(evidence: Evidence) -> pl.DataFrame:
         "task",
         pl.col("always").cast(pl.Int64).alias("count"),
         pl.format(
-            "outputs of {} models begin with white space and those of {} do not (such as {} and "
-            "{}): prompts or chat templates differ by a space; scores here ignore it, the "
-            "harness's own may not",
-            "always",
+            "outputs of {} begin with white space and those of {} do not (such as {} and {}): "
+            "prompts or chat templates differ by a space; scores here ignore it, the harness's "
+            "own may not",
+            several("always", "model"),
             "never",
             "with",
             "without",
@@ -177,12 +177,14 @@ def constant_answers(evidence: Evidence) -> pl.DataFrame:
         "task",
         "count",
         pl.format(
-            "the answer of {} of the models is always one (such as {}; {} or more of the items), "
-            "though the right answers differ: {}; their score is the share of that answer, and "
-            "says nothing of the ability",
+            "the answer of {} of the models is always one (such as {}; {}), though the right "
+            "answers differ: {}; their score is the share of that answer, and says nothing of "
+            "the ability",
             "models",
             pl.format("'{}'", pl.col("answer")),
-            percent(pl.col("share")),
+            pl.when(pl.col("share") == 1)
+            .then(pl.lit("all items"))
+            .otherwise(pl.format("{} of the items or more", percent(pl.col("share")))),
             "names",
         ).alias("message"),
     )

@@ -18,6 +18,16 @@ def names(column: str) -> pl.Expr:
     return pl.concat_str(found.head(SHOWN).str.join(", "), more.otherwise(pl.lit("")))
 
 
+def either(count: str, one: str, many: str) -> pl.Expr:
+    """The form of a word that fits a count."""
+    return pl.when(pl.col(count) == 1).then(pl.lit(one)).otherwise(pl.lit(many))
+
+
+def several(count: str, one: str, many: str | None = None) -> pl.Expr:
+    """A count with its noun, such as `1 task` and `12 tasks`."""
+    return pl.format("{} {}", count, either(count, one, many or one + "s"))
+
+
 def percent(share: pl.Expr) -> pl.Expr:
     """A share in words, such as `12 %`."""
     return pl.format("{} %", (100 * share).round(1))
@@ -54,7 +64,7 @@ def by_task(found: pl.DataFrame, severity: str, message: str) -> pl.DataFrame:
     Args:
         found: as `hits` gives it.
         severity: note, warning or error.
-        message: with four gaps: number of models, smallest and largest share, names.
+        message: with three gaps: number of models, their shares, names.
     """
     rows = found.group_by("task").agg(
         pl.col("count").sum(),
@@ -63,5 +73,7 @@ def by_task(found: pl.DataFrame, severity: str, message: str) -> pl.DataFrame:
         pl.col("share").max().alias("most"),
         names("model").alias("names"),
     )
-    text = pl.format(message, "models", percent(pl.col("least")), percent(pl.col("most")), "names")
+    least, most = percent(pl.col("least")), percent(pl.col("most"))
+    shares = pl.when(least == most).then(least).otherwise(pl.format("{} to {}", least, most))
+    text = pl.format(message, "models", shares, "names")
     return rows.select(pl.lit(severity).alias("severity"), "task", "count", text.alias("message"))

@@ -10,7 +10,7 @@ import polars as pl
 from saltus.estimates.recover import NOT_COUNTS, WHOLE, is_count
 from saltus.metrics.metric import find
 from saltus.readers.facts import task_facts
-from saltus.screens.phrases import SHOWN, names
+from saltus.screens.phrases import SHOWN, names, several
 from saltus.screens.screen import Evidence, screen_for
 
 ALIKE = 1e-4
@@ -163,10 +163,10 @@ def impossible_errors(evidence: Evidence) -> pl.DataFrame:
         "metric",
         "count",
         pl.format(
-            "{} standard errors of {} tasks are impossible for their means ({} of them 0 for a "
-            "mean inside 0 and 1): {}; no interval is built on them",
-            "count",
-            "tasks",
+            "impossible for the mean beside it: {} of {} ({} of them 0 for a mean inside 0 and "
+            "1): {}; no interval is built on them",
+            several("count", "standard error"),
+            several("tasks", "task"),
             "zeros",
             "names",
         ).alias("message"),
@@ -202,9 +202,9 @@ def contradicted_sizes(evidence: Evidence) -> pl.DataFrame:
         "metric",
         "count",
         pl.format(
-            "{} values are no whole number of the {} items that the file states{}; the stated "
-            "number is not used",
-            "count",
+            "{} no whole number of the {} items that the file states{}; the stated number is "
+            "not used",
+            several("count", "value is", "values are"),
             pl.col("stated").fill_null("?"),
             "hint",
         ).alias("message"),

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from saltus.metrics.metric import find
-from saltus.screens.phrases import names
+from saltus.screens.phrases import names, several
 from saltus.screens.screen import LOSS_AXIS, Evidence, screen_for
 
 CLEARLY_ABOVE = 0.05  # a score that no stray hit explains
@@ -218,11 +218,11 @@ def _doubtful_zeros(found: pl.DataFrame) -> pl.DataFrame:
         "metric",
         "count",
         pl.format(
-            "all sizes of {} ({}) are at exactly 0 on {} tasks: {}; too hard, or a prompt, a "
+            "all sizes of {} ({}) are at exactly 0 on {}: {}; too hard, or a prompt, a "
             "tokenizer or a parser that never fits: look at the outputs",
             "family",
             "models",
-            "tasks",
+            several("tasks", "task"),
             "names",
         ).alias("message"),
     )

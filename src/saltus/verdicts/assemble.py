@@ -384,10 +384,12 @@ def _tau(frame: pl.DataFrame) -> float | None:
     """Noise of one point from the spread of the runs merged there; None when too few.
 
     Pooled over the scales, and divided by the runs per scale because the point is their mean.
+    Runs that agree to the last digit at every scale are one run under several names, or stand
+    at a bound: neither measures any noise.
     """
     runs, spread = _floats(frame, "runs"), _floats(frame, "spread")
     freedom = float((runs - 1).sum())
-    if runs.min(initial=np.inf) < 2 or freedom < TAU_FREEDOM:
+    if runs.min(initial=np.inf) < 2 or freedom < TAU_FREEDOM or not np.nansum(spread):
         return None
     pooled = float((spread * (runs - 1)).sum()) / freedom
     return float(np.sqrt(pooled / runs.min()))

@@ -284,8 +284,9 @@ def _curved(e: Evidence) -> str:
 
 def _items_unknown(e: Evidence) -> str:
     return (
-        f"{_hard(e)} comes without its number of items, so whether it leaves its floor cannot be "
-        f"tested ({_change(e)} of {_name(e)})."
+        f"{_hard(e)} comes without whole counts (its number of items is not stated, or several "
+        f"answers to an item are averaged), so whether it leaves its floor cannot be tested "
+        f"({_change(e)} of {_name(e)})."
     )
 
 
