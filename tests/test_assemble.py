@@ -223,3 +223,55 @@ def test_one_token_per_item_is_coarse_for_errors_but_not_for_probabilities() -> 
 
     assert partner("token_error_rate") is None
     assert partner("target_log_loss") == "target_log_loss"
+
+
+def pairs(values: dict[str, list[float]], **facts: Any) -> pl.DataFrame:
+    """Models of growing size with accuracy and a continuous metric each."""
+    return estimates(
+        [
+            {"model": f"m{place}", "params": 10.0 ** (7 + place), "metric": metric, "value": value}
+            | facts
+            for metric, row in values.items() for place, value in enumerate(row)
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "lost"),
+    [
+        ("correct_choice_probability", [0.0, 0.3, 0.6, 1.0], ("m0", "m3")),
+        ("correct_choice_probability", [0.2, 0.3, 0.6, 0.9], ()),
+        ("choice_log_loss", [1.4, 0.8, 0.3, 0.0], ("m3",)),
+        ("ppl", [1.0, 2.0, 1.5, 1.2], ("m0",)),
+    ],
+)
+def test_values_off_the_link_scale_are_named(
+    metric: str, values: list[float], lost: tuple[str, ...]
+) -> None:
+    series = by_axis(pairs({"acc": [0.2, 0.3, 0.6, 0.8], metric: values}))["params"]
+    assert series.unplaced.models == lost
+    assert series.unplaced.scales == len(lost)
+    assert np.isnan(series.z).sum() == len(lost)
+
+
+def test_a_run_off_the_link_scale_is_named_though_its_scale_keeps_another() -> None:
+    rows = pairs({"acc": [0.2, 0.3], "correct_choice_probability": [0.3, 0.6]})
+    twin = rows.filter(params=1e8).with_columns(
+        model=pl.lit("m1@seed2"),
+        value=pl.when(metric="correct_choice_probability").then(1.0).otherwise("value"),
+    )
+    series = by_axis(pl.concat([rows, twin]))["params"]
+    assert (series.unplaced.models, series.unplaced.scales) == (("m1@seed2",), 0)
+    assert np.isfinite(series.z).all()
+
+
+def test_a_metric_without_a_link_never_stands_before_one_that_has_it() -> None:
+    values = {"char_edit_distance": [3.0, 2.0], "char_error_rate": [0.5, 0.4]}
+    # alone, the metrics stand in the order of their names; the distance covers more models too
+    more = pairs({"char_edit_distance": [3.0, 2.0, 1.0], "char_error_rate": [0.5, 0.4]})
+    for frame in (pairs(values), more):
+        assert by_axis(frame)["params"].partner == "char_error_rate"
+    assert by_axis(pairs({"char_edit_distance": [3.0, 2.0]}))["params"].partner is not None
+    behind = {"multiple_choice_grade": [0.2, 0.3], "probability_margin": [0.1, 0.2]}
+    beside = pairs(behind | {"choice_log_loss": [1.0]})
+    assert by_axis(beside)["params"].partner == "choice_log_loss"

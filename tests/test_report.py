@@ -431,6 +431,18 @@ def test_evidence_reads_the_limits_of_the_rule() -> None:
     assert reading("1", apparent=None) == "– could not be tested"
 
 
+def test_the_card_names_the_models_off_the_link_scale(tmp_path: Path) -> None:
+    lost = verdict("t", "METRIC_ARTEFACT", unplaced=["toy-4", "toy-5"])
+    said = ("2 models", "toy-4, toy-5")
+    assert said in [step[2:] for step in evidence(FIELDS | lost)]
+    for place, row in enumerate((lost, verdict("t", "METRIC_ARTEFACT"))):
+        report(tables([row]), MANIFEST, tmp_path / str(place), figures=False)
+        for name in ("report.html", "report.md"):
+            text = (tmp_path / str(place) / name).read_text(encoding="utf-8")
+            assert ("Off the link scale, left out" in text) is (place == 0)
+            assert (said[1] in text) is (place == 0)
+
+
 FIELDS: dict[str, Any] = dict.fromkeys(conform(empty(Verdicts), Verdicts).columns)
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from saltus.tables import Fits, Verdicts, schema
 from saltus.verdicts.evidence import gather
 from saltus.verdicts.judge import fits, judge
+from saltus.verdicts.links import LINKS
 from saltus.verdicts.rule import REASONS, VERDICTS, Ruling, rule
-from saltus.verdicts.sentences import SENTENCES, p_text, place_text
-from saltus.verdicts.series import Checkpoints, Series
+from saltus.verdicts.sentences import NOWHERE, SENTENCES, p_text, place_text
+from saltus.verdicts.series import Checkpoints, Series, Unplaced
 from verdict_series import RESIDUALS, FloatArray, X, golden, make
 
 NAN = float("nan")
@@ -264,6 +265,40 @@ def test_dropped_scales_are_counted_in_the_sentence() -> None:
     row = judge([replace(series, z=z)], np.random.default_rng(0), resamples=19).row(0, named=True)
     assert row["scales"] == 6
     assert "2 scales without a value were left out" in row["sentence"]
+
+
+def test_models_off_the_link_scale_are_counted_and_named() -> None:
+    series = golden("G1", None)
+    z = np.where(np.arange(8) < 2, NAN, series.z)
+    lost = Unplaced(("m0",), 1, "logit")
+    row = judge(
+        [replace(series, z=z, unplaced=lost)], np.random.default_rng(0), resamples=19
+    ).row(0, named=True)  # fmt: skip
+    assert row["unplaced"] == ["m0"]
+    assert row["sentence"].endswith(
+        " (1 scale without a value was left out.) (1 model is left out of token_error, which is "
+        "exactly 0 or 1 and has no logit there: m0.)"
+    )
+    plain = judge([series], np.random.default_rng(0), resamples=19).row(0, named=True)
+    assert plain["unplaced"] is None
+    assert "left out" not in plain["sentence"]
+
+
+def test_a_score_that_is_off_the_link_scale_throughout_is_not_merely_absent() -> None:
+    names = tuple(f"m{place}" for place in range(8))
+    series = replace(
+        golden("G2", None), z=np.full(8, NAN), unplaced=Unplaced(names, 8, "logit")
+    )  # fmt: skip
+    row = judge([series], np.random.default_rng(0), resamples=19).row(0, named=True)
+    assert row["verdict"] == "BELOW_RESOLUTION"
+    assert row["unplaced"] == list(names)
+    assert "8 models are left out of token_error" in row["sentence"]
+    assert row["sentence"].endswith("m0, m1, m2, m3, m4 and 3 more.)")
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_every_link_says_why_a_value_has_no_place(link: str) -> None:
+    assert link in NOWHERE or link == "identity"  # which has a place for every number
 
 
 def test_numbers_in_words() -> None:

@@ -231,6 +231,11 @@ class Verdicts(Table):
     items = Column(pl.Int64, "smallest number of items at any scale; null: not known")
     chance = Column(pl.Float64, "chance level of the thresholded metric")
     noise = Column(pl.String, "mode K (tau known) or U (unknown) of the model noise")
+    unplaced = Column(
+        pl.List(pl.String),
+        "models left out because their continuous score has no place on its link scale, such as "
+        "a mean probability of exactly 0 or 1",
+    )
     tau = Column(pl.Float64, "standard deviation of model noise on the link scale, mode K")
     tau_source = Column(pl.String, "how tau is known: runs, last checkpoints, given, pooled")
     apparent = Column(pl.Boolean, "apparent emergence, step 1; null: could not be tested")

@@ -39,6 +39,13 @@ def _design(row: Row) -> Evidence:
     return Evidence("", "Design", several(row["scales"], "scale"), _join(items, noise))
 
 
+def _unplaced(row: Row) -> Evidence:
+    """Models whose continuous score lies at an end of its range, off the scale of the tests."""
+    lost = row["unplaced"] or []
+    shown = several(len(lost), "model") if lost else NOTHING
+    return Evidence("", "Off the link scale, left out", shown, ", ".join(lost))
+
+
 def _apparent(row: Row) -> Evidence:
     question = "Flat near the floor, then well above?"
     if row["apparent"] is None:
@@ -146,6 +153,7 @@ def _simulated(row: Row) -> Evidence:
 
 STEPS: tuple[Callable[[Row], Evidence], ...] = (
     _design,
+    _unplaced,
     _apparent,
     _change,
     _break,

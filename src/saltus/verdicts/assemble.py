@@ -18,7 +18,7 @@ import polars as pl
 from saltus.errors import UnknownNameError
 from saltus.metrics.metric import METRICS, Metric, find
 from saltus.verdicts.links import Points, ends, gain_of, to_link
-from saltus.verdicts.series import Checkpoints, FloatArray, Series
+from saltus.verdicts.series import Checkpoints, FloatArray, Series, Unplaced
 
 AXES = ("params", "tokens", "flops", "loss")
 CHECKPOINTS = 24  # of one run on one axis; the calibration reaches to here
@@ -167,6 +167,7 @@ def _series(
         tau=smooth.tau if tau is None else tau,
         tau_source=smooth.source if tau is None else "given",
         checkpoints=_checkpoints(part, hard or soft) if part.axis == "loss" else None,
+        unplaced=_unplaced(part, soft) if soft else Unplaced(),
     )
 
 
@@ -225,16 +226,22 @@ def _hard_names(rows: pl.DataFrame, wanted: str | None) -> list[str]:
 
 
 def _partner_names(rows: pl.DataFrame, hard: str | None) -> list[str]:
-    """Continuous metrics at hand that partner the thresholded one, best first."""
-    present = _present(rows)
+    """Continuous metrics at hand that partner the thresholded one, best first.
+
+    One without a link scale, on which nothing can be tested, only where there is no other.
+    """
+    known = [(name, facts) for name, facts in _present(rows).items() if facts]
     if hard is None:
-        return [name for name, facts in present.items() if facts and facts.reaction == "continuous"]
-    return [
-        name
-        for wanted in _facts(hard).partners
-        for name, facts in present.items()
-        if facts and facts.name == wanted and not _coarse(rows, facts, name)
-    ]
+        found = [(name, facts) for name, facts in known if facts.reaction == "continuous"]
+    else:
+        found = [
+            (name, facts)
+            for wanted in _facts(hard).partners
+            for name, facts in known
+            if facts.name == wanted and not _coarse(rows, facts, name)
+        ]
+    linked = [name for name, facts in found if facts.link]
+    return linked or [name for name, _ in found]
 
 
 def _coarse(rows: pl.DataFrame, facts: Metric, name: str) -> bool:
@@ -372,12 +379,29 @@ def _smooth(points: pl.DataFrame, part: Slice, metric: str | None) -> Smooth:
 
 def _linked(rows: pl.DataFrame, metric: str) -> pl.DataFrame:
     """The rows of one metric that have a place on its link scale: z and its variance v."""
+    return _on_link(rows, metric).filter(pl.col("z").is_not_null())
+
+
+def _on_link(rows: pl.DataFrame, metric: str) -> pl.DataFrame:
+    """The rows of one metric with z and its variance v, null where they have no place."""
     rows = rows.filter(pl.col("metric") == metric, pl.col("value").is_not_null())
     names = ("value", "variance", "units", "items", "chance")
     linked = to_link(_facts(metric), Points(*(_floats(rows, name) for name in names)))
     return rows.with_columns(
         pl.Series("z", linked.z).fill_nan(None), pl.Series("v", linked.variance).fill_nan(None)
-    ).filter(pl.col("z").is_not_null())
+    )
+
+
+def _unplaced(part: Slice, metric: str) -> Unplaced:
+    """Models with a value of the metric that has no place on its link scale."""
+    link = _facts(metric).link
+    if link is None:
+        return Unplaced()
+    nowhere = pl.col("z").is_null()
+    rows = _on_link(part.rows, metric).with_columns(lost=nowhere.all().over(part.axis))
+    unplaced = rows.filter(nowhere).sort(_place(part.axis), "model")
+    scales = unplaced.filter("lost")[part.axis].n_unique()
+    return Unplaced(tuple(unplaced["model"].unique(maintain_order=True)), scales, link)
 
 
 def _tau(frame: pl.DataFrame) -> float | None:

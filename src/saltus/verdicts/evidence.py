@@ -37,7 +37,7 @@ from saltus.verdicts.measured import (
     partner_points,
     rate_points,
 )
-from saltus.verdicts.series import Checkpoints, Series
+from saltus.verdicts.series import Checkpoints, Series, Unplaced
 from saltus.verdicts.threshold import Threshold, threshold_interval
 
 P_BREAK = 0.04
@@ -69,6 +69,8 @@ class Evidence:
         inverse: the scores were turned over.
         size: on the loss axis, the effect of size at equal loss; None when not needed.
         same_within: effect that counts as none, metric's unit per decade.
+        unplaced: models whose continuous score has no place on its link scale.
+        soft: name of that score.
     """
 
     axis: str
@@ -92,6 +94,8 @@ class Evidence:
     inverse: bool
     size: Effect | None = None
     same_within: float = 0.0
+    unplaced: Unplaced = Unplaced()
+    soft: str | None = None
 
     @property
     def p_break(self) -> float | None:
@@ -198,6 +202,8 @@ def _steps(
         items=items,
         detectable=_detectable(series) if items is not None else None,
         inverse=sign < 0.0,
+        unplaced=series.unplaced,
+        soft=series.partner,
     )
 
 

@@ -163,6 +163,7 @@ def _row(judged: Judged, batch: Batch | None) -> dict[str, Any]:
         "items": evidence.items,
         "chance": series.chance if knows_chance(series) else None,
         "noise": "K" if evidence.points.known else "U",
+        "unplaced": list(evidence.unplaced.models) or None,
         "tau": series.tau if evidence.points.known else None,
         "tau_source": series.tau_source if evidence.points.known else None,
         "p_break_adjusted": batch.p_adjusted if batch else None,

@@ -6,13 +6,15 @@ Pure functions of the evidence and the ruling; every number in a sentence is als
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from saltus.verdicts.below_resolution import ALPHA
 from saltus.verdicts.evidence import Evidence
 from saltus.verdicts.measured import Measured
+from saltus.screens.phrases import SHOWN
 from saltus.verdicts.rule import BREAKS, LEVEL, Ruling
+from saltus.verdicts.series import Unplaced
 
 UNITS: Mapping[str, str] = {
     "params": "parameters",
@@ -21,6 +23,13 @@ UNITS: Mapping[str, str] = {
     "loss": "nats per token",
 }
 AXES: Mapping[str, str] = {**UNITS, "loss": "falling pre-training loss"}
+NOWHERE: Mapping[str | None, str] = {
+    "logit": "is exactly 0 or 1 and has no logit",
+    "nll": "is a loss of 0 and has no logarithm",
+    "perplexity": "is a perplexity of 1 and has no logarithm of its logarithm",
+    "error_rate": "is at an end of its range, with no number of units to move it off",
+    "skill": "has no known level under guessing",
+}
 SHARP_RISE = 0.10
 MANY_ITEMS = 1e6
 
@@ -96,11 +105,32 @@ def sentence(evidence: Evidence, ruling: Ruling, batch: Batch | None = None) -> 
             f" Among {batch.tests:,} break tests of this batch it does not survive the "
             f"correction for their number ({adjusted})."
         )
-    count = evidence.dropped
-    if not count:
-        return body
+    return body + _left_out(evidence)
+
+
+def _left_out(evidence: Evidence) -> str:
+    """Scales without a value, and models whose value has no place on the link scale."""
+    lost = evidence.unplaced
+    count = evidence.dropped - (lost.scales if evidence.partner else 0)
     many = "scales without a value were" if count > 1 else "scale without a value was"
-    return f"{body} ({count} {many} left out.)"
+    words = f" ({count} {many} left out.)" if count else ""
+    if not lost.models:
+        return words
+    are = "models are" if len(lost.models) > 1 else "model is"
+    return (
+        f"{words} ({len(lost.models)} {are} left out of {evidence.soft}, which {_nowhere(lost)}"
+        f" there: {_some(lost.models)}.)"
+    )
+
+
+def _nowhere(lost: Unplaced) -> str:
+    return NOWHERE.get(lost.link, "has no place on its link scale")
+
+
+def _some(labels: Sequence[str]) -> str:
+    """The first few labels, and how many more there are."""
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return ", ".join(labels[:SHOWN]) + more
 
 
 def settle(evidence: Evidence, ruling: Ruling, batch: Batch | None = None) -> str | None:

@@ -29,6 +29,20 @@ class Checkpoints(NamedTuple):
     margin: float
 
 
+class Unplaced(NamedTuple):
+    """Values at an end of a metric's range, such as a mean probability of exactly 0 or 1.
+
+    Args:
+        models: their labels, in the order of the scales.
+        scales: scales that have no other value.
+        link: name of the link scale on which they have no place.
+    """
+
+    models: tuple[str, ...] = ()
+    scales: int = 0
+    link: str | None = None
+
+
 @dataclass(frozen=True)
 class Series:
     """Scores of one family on one task along one axis, merged to one point per scale.
@@ -56,6 +70,7 @@ class Series:
         tau: standard deviation of the model noise on the link scale, or None (mode U).
         tau_source: how tau is known: "runs at one scale", "last checkpoints" or "given".
         checkpoints: on the loss axis, what the test at equal loss works on.
+        unplaced: models whose partner has a value, but none on the link scale.
     """
 
     family: str
@@ -77,3 +92,4 @@ class Series:
     tau: float | None
     tau_source: str | None = None
     checkpoints: Checkpoints | None = None
+    unplaced: Unplaced = Unplaced()
