@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -318,6 +319,33 @@ def test_command_writes_tables_and_a_page(folder: Path) -> None:
     again = CliRunner().invoke(main, ["loss", str(folder), "--families"])
     assert "nothing had changed" in again.stderr
     assert store.load(folder, SameLoss).height == 3
+
+
+def test_a_loss_that_is_the_task_s_own_is_said_beside_its_bends(folder: Path) -> None:
+    before = CliRunner().invoke(main, ["loss", str(folder)])
+    assert store.load(folder, LossThresholds)["suspicion"].null_count() == 2
+    assert "the task's own" not in (folder / "loss.html").read_text() + before.stderr
+    rows = store.load(folder, Estimates)
+    own = rows.filter(family="Other").with_columns(
+        metric=pl.lit("bits_per_byte"), value=pl.col("loss") / (4.4 * np.log(2.0)), chance=None
+    )
+    pl.concat([rows, conform(own, Estimates)]).write_parquet(folder / "estimates.parquet")
+    done = CliRunner().invoke(main, ["loss", str(folder)])
+    assert done.exit_code == 0, done.output
+    said = {
+        row["family"]: row["suspicion"] for row in store.load(folder, LossThresholds).to_dicts()
+    }
+    assert set(said) == {"Toy", "Other"}
+    assert said["Toy"] is None
+    assert "bits_per_byte is proportional to it (R² = 1.00000)" in str(said["Other"])
+    assert done.stderr.count("Note: Other, ") == 1
+    page = unescape((folder / "loss.html").read_text())
+    notice = f"Other, {own['task'][0]}: {said['Other']}. A bend against it may be arithmetic"
+    assert page.count(notice) == 1
+    # the note of the chart and the row of the table, of accuracy and of the bits
+    assert page.count(", against the task's own loss") == 2 * 2
+    rows_of = json.loads((folder / "loss.json").read_text())["thresholds"]
+    assert {row["family"]: row["suspicion"] for row in rows_of} == said
 
 
 def test_a_folder_without_losses_says_what_to_do(folder: Path) -> None:

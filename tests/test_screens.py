@@ -91,7 +91,7 @@ DIRTY: dict[str, dict[str, pl.DataFrame]] = {
          for size, value in ((1e8, 0.3), (1e9, 0.0))])},
     "restated_losses": {"estimates": estimates(
         [{"model": f"m{x}", "params": x, "metric": "target_log_loss", "loss": 4 - x,
-          "value": 3.9 - x} for x in (1.0, 1.5, 2.0, 3.0)])},
+          "value": 0.6 * (4 - x)} for x in (1.0, 1.5, 2.0, 3.0)])},
     "failed_extractions": {"estimates": sizes({1e8: 0.5, 1e9: 1.0}, metric=EXTRACTED)},
     "zero_families": {"estimates": sizes({1e8: 0.0, 1e9: 0.0})},
     "absurd_perplexities": {"estimates": sizes({1e8: 1.3e6}, metric="ppl")},
@@ -203,8 +203,12 @@ def test_a_loss_of_another_text_is_an_axis_of_its_own() -> None:
     assert findings(estimates=restated)["scope"].to_list() == ["loss axis"]
     wavy = restated.with_columns(value=pl.col("value") + 0.1 * (-1.0) ** pl.int_range(pl.len()))
     assert findings(estimates=wavy).is_empty()
+    # on one line as the losses of two texts often are, yet not through the origin
+    assert findings(estimates=restated.with_columns(value=pl.col("value") + 0.5)).is_empty()
     exponential = restated.with_columns(value=pl.col("value").exp(), metric=pl.lit("ppl"))
     assert findings(estimates=exponential)["screen"].to_list() == ["restated_losses"]
+    higher = restated.with_columns(value=-pl.col("value"), metric=pl.lit("target_log_likelihood"))
+    assert findings(estimates=higher)["screen"].to_list() == ["restated_losses"]
 
 
 def test_zeros_of_one_seed_are_no_suspicion_where_another_scores() -> None:

@@ -448,6 +448,7 @@ class LossThresholds(Table):
     flops_low = Column(pl.Float64, "lower end of its 95 % interval")
     flops_high = Column(pl.Float64, "upper end; null: perhaps never")
     status = Column(pl.String, "found, or what is missing, in words", required=True)
+    suspicion = Column(pl.String, "why the loss may be no axis of its own; null: no suspicion")
 
 
 class Forecasts(Table):

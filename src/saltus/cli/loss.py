@@ -93,6 +93,9 @@ def loss(
     same, bends = store.load(folder, SameLoss), store.load(folder, LossThresholds)
     show(same if as_json else same.select(SAME), as_json)
     show(bends if as_json else bends.select(BENDS), as_json)
+    said = bends.drop_nulls("suspicion").select("family", "task", "suspicion")
+    for family, task, message in said.unique(maintain_order=True).iter_rows():
+        click.echo(f"Note: {family}, {task}: {message}", err=True)
     done(folder, "loss", fresh)
     click.echo(f"page: {folder / 'loss.html'}", err=True)
 

@@ -16,9 +16,7 @@ from saltus.experiments.fig3 import FAMILIES
 from saltus.experiments.judged import counted, judge_estimates, verdict_sheet
 from saltus.report.plates import Figure, Sheet
 from saltus.report.plots import Axis, Json, Style, panel
-from saltus.screens.screen import Evidence
-from saltus.screens.values import restated_losses
-from saltus.tables import Findings, Models, Reported, Responses, conform, empty
+from saltus.screens.screen import screen_estimates
 from saltus.verdicts.flag import flag
 
 FloatArray = NDArray[np.float64]
@@ -130,13 +128,7 @@ def _judged(context: Context, folder: Path) -> pl.DataFrame:
     """Verdicts as an audit gives them: none is a break where the loss is the task's own."""
     estimates = family_estimates(folder, last_only=True)
     verdicts = judge_estimates(estimates, context.rng("verdict"), axis="loss")
-    tables = empty(Models), empty(Responses).lazy(), empty(Reported)
-    suspicions = restated_losses(Evidence(*tables, estimates))
-    if suspicions.is_empty():
-        return verdicts
-    return flag(
-        verdicts, conform(suspicions.with_columns(screen=pl.lit("restated_losses")), Findings)
-    )
+    return flag(verdicts, screen_estimates("restated_losses", estimates))
 
 
 def _panels(families: Sequence[tuple[Answers, pl.DataFrame]]) -> list[Json]:

@@ -405,17 +405,19 @@ def loss(
     """`estimates` to `same_loss` and `loss_thresholds`, and their page."""
     from saltus.losses.rows import groups, together
     from saltus.losses.same import same_loss
+    from saltus.losses.suspicion import with_suspicion
     from saltus.losses.thresholds import loss_thresholds
     from saltus.report.loss import loss_page
 
     seed = job.manifest["seed"]
 
     def make(writer: store.TableWriter) -> None:
-        within = list(groups(job.load(Estimates), job.load(Models), metric, bytes_per_token))
+        estimates = job.load(Estimates)
+        within = list(groups(estimates, job.load(Models), metric, bytes_per_token))
         across = list(together(within)) if families else []
         rng = np.random.default_rng(seed)
         same = same_loss(within, across, rng, margin=margin)
-        bends = loss_thresholds(within, rng)
+        bends = with_suspicion(loss_thresholds(within, rng), estimates)
         writer.write(SameLoss, same)
         writer.write(LossThresholds, bends)
         store.discard(job.draft, *LOSS)

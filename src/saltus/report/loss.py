@@ -19,6 +19,8 @@ from saltus.report.text import number, probability, scale, several, slug
 SHOWN = 24  # charts on the page; all groups are in the tables
 FIGURES = "loss_figures"
 PNG_SCALE = 2.0
+ARITHMETIC = "A bend against it may be arithmetic; no verdict calls it a threshold."
+OWN_LOSS = "against the task's own loss"
 _Drawn = tuple[Group, Mapping[str, Any] | None]
 
 
@@ -51,6 +53,7 @@ def loss_page(
     drawings = [loss_svg(group, row) for group, row in charts]
     context = {
         "lede": _lede(within, same, thresholds),
+        "suspicions": _suspicions(thresholds),
         "charts": [
             {"svg": Markup(svg), "note": _note(group, row)}  # noqa: S704  (drawn by vl-convert)
             for svg, (group, row) in zip(drawings, charts, strict=True)
@@ -116,6 +119,16 @@ def _lede(within: Sequence[Group], same: pl.DataFrame, thresholds: pl.DataFrame)
     return lines
 
 
+def _suspicions(thresholds: pl.DataFrame) -> list[str]:
+    """Families and tasks whose loss is no axis of its own, and what that means for the bends."""
+    said = thresholds.filter(pl.col("suspicion").is_not_null())
+    rows = said.select("family", "task", "suspicion").unique(maintain_order=True)
+    return [
+        f"{row['family']}, {row['task']}: {row['suspicion']}. {ARITHMETIC}"
+        for row in rows.to_dicts()
+    ]
+
+
 def _size_words(tested: pl.DataFrame) -> str:
     different = tested.filter(pl.col("bh") < 0.05).height
     alike = tested.filter(pl.col("same")).height
@@ -137,9 +150,16 @@ def _untested(same: pl.DataFrame) -> str:
 def _note(group: Group, row: Mapping[str, Any] | None) -> str:
     runs = several(group.rows["run"].n_unique(), "run")
     points = f"{several(group.rows.height, 'checkpoint')} of {runs}"
-    if row is None or row["threshold"] is None or row["shape"] not in BENDS:
-        return f"{points}; {row['shape'] if row else 'several families'}"
-    return f"{points}; {row['shape']}; threshold {_threshold_words(row)}"
+    if row is None:
+        return f"{points}; several families"
+    shape = f"{points}; {_shape(row)}"
+    if row["threshold"] is None or row["shape"] not in BENDS:
+        return shape
+    return f"{shape}; threshold {_threshold_words(row)}"
+
+
+def _shape(row: Mapping[str, Any]) -> str:
+    return f"{row['shape']}, {OWN_LOSS}" if row["suspicion"] else row["shape"]
 
 
 def _threshold_words(row: Mapping[str, Any]) -> str:
@@ -180,7 +200,7 @@ def _threshold_line(row: Mapping[str, Any]) -> dict[str, Any]:
         "family": row["family"],
         "task": row["task"],
         "metric": row["metric"],
-        "shape": row["shape"],
+        "shape": _shape(row),
         "chance": number(row["chance"]),
         "threshold": number(row["threshold"]) if rising else "",
         "interval": _ends(row["threshold_low"], row["threshold_high"]) if rising else "",

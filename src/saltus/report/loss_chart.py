@@ -103,11 +103,11 @@ def _between(stops: list[str], place: float) -> str:
 
 
 def _axes(group: Group) -> tuple[Json, Json]:
-    name = f", {group.loss_name}" if group.loss_name else ""
+    corpus = [group.loss_name] if group.loss_name else []  # a line of its own: it may be long
     x = {
         "field": "loss",
         "type": "quantitative",
-        "title": f"pre-training loss ({group.unit}{name}), better to the right",
+        "title": [f"pre-training loss ({group.unit}), better to the right", *corpus],
         "scale": {"reverse": True, "zero": False, "nice": False, "padding": 8},
         "axis": {"grid": False, "tickCount": 6},
     }

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from saltus.registry import Registry
-from saltus.tables import Findings, conform, empty
+from saltus.tables import Findings, Models, Reported, Responses, conform, empty
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,20 @@ def screen(evidence: Evidence) -> pl.DataFrame:
     parts = [_findings(entry, evidence) for entry in SCREENS]
     order = pl.col("severity").replace_strict({"error": 0, "warning": 1, "note": 2})
     return pl.concat([empty(Findings), *parts]).sort(order, "screen", "task", "metric", "model")
+
+
+def screen_estimates(name: str, estimates: pl.DataFrame) -> pl.DataFrame:
+    """The findings of one screen that looks at estimates alone.
+
+    Args:
+        name: of the screen.
+        estimates: table `Estimates`.
+
+    Returns:
+        Table `Findings`.
+    """
+    others = empty(Models), empty(Responses).lazy(), empty(Reported)
+    return _named(SCREENS[name], SCREENS[name].function(Evidence(*others, estimates)))
 
 
 EARLIER = "earlier checkpoints"

@@ -15,8 +15,8 @@ ABSURD = 1e6  # perplexity: no vocabulary is as large
 MUCH_BETTER = 1e4
 LEAST_LETTERS = 2
 FEW_ITEMS = 20
-SAME_LINE = 0.999  # squared correlation of two losses above which they are one
-FEWEST_ON_A_LINE = 4
+SAME_LOSS = 0.999  # share of a loss's variance that proportion explains: two losses are one
+FEWEST_LOSSES = 4
 
 
 @screen_for(
@@ -79,10 +79,15 @@ def exact_zeros(evidence: Evidence) -> pl.DataFrame:
 @screen_for(
     "Is the loss axis the task's own loss?",
     "Our own trained families: against itself a loss bends by arithmetic, and looks like a break",
-    false_alarm="none by its rule; two texts whose losses lie on one line are found too",
+    false_alarm="under 3 % for precise losses of two texts (to 0.003 nats, 6 to 12 sizes, "
+    "1,000 families each), under 2 % at 0.01 nats, 0 at 0.03",
 )
 def restated_losses(evidence: Evidence) -> pl.DataFrame:
-    """Tasks with a loss that lies on a straight line over the models' losses."""
+    """Tasks with a loss that is that of the models, in the same unit or in another.
+
+    A straight line alone would not tell: over eight sizes the precise losses of two texts lie on
+    one with R² > .999 in every second family, but seldom on one through the origin.
+    """
     rows = evidence.estimates.filter(
         pl.col("value").is_finite(), pl.col("loss").is_finite(), pl.col("family").is_not_null()
     )
@@ -92,13 +97,13 @@ def restated_losses(evidence: Evidence) -> pl.DataFrame:
     )
     best: dict[tuple[object, ...], tuple[float, str, int]] = {}  # of several losses of a task
     for (*key, metric), part in groups.items():
-        share = _on_a_line(part)
+        share = _in_proportion(part)
         best[*key,] = max(best.get((*key,), (0.0, "", 0)), (share, str(metric), part.height))
     found = [
         {"family": family, "task": task, "severity": "warning", "scope": LOSS_AXIS, "count": count,
-         "message": f"the loss of the models is the task's own: {metric} lies on a straight line "
-         f"over it (R² = {share:.5f}), so that this axis says nothing that the score does not"}
-        for (family, task), (share, metric, count) in best.items() if share > SAME_LINE
+         "message": f"the loss of the models is the task's own: {metric} is proportional to it "
+         f"(R² = {share:.5f}), so that this axis says nothing that the score does not"}
+        for (family, task), (share, metric, count) in best.items() if share > SAME_LOSS
     ]  # fmt: skip
     return pl.DataFrame(found, schema_overrides={"count": pl.Int64})
 
@@ -108,15 +113,17 @@ def _is_loss(name: str) -> bool:
     return metric is not None and metric.is_loss
 
 
-def _on_a_line(rows: pl.DataFrame) -> float:
-    """Squared correlation of a loss, or of its logarithm, with that of the models."""
+def _in_proportion(rows: pl.DataFrame) -> float:
+    """R² of a loss as a multiple of that of the models; a perplexity counts by its logarithm."""
+    metric = find(rows["metric"][0])
     points = rows.group_by("loss").agg(pl.col("value").mean())
     x, y = (points[name].to_numpy() for name in ("loss", "value"))
-    shapes = [y, np.log(y)] if (y > 0).all() else [y]
-    moving = [shape for shape in shapes if np.ptp(shape) > 0]
-    if points.height < FEWEST_ON_A_LINE or not moving:
+    if metric is not None and metric.link == "perplexity":
+        y = np.log(y, out=np.zeros_like(y), where=y > 0)
+    around = np.square(y - y.mean()).sum()
+    if points.height < FEWEST_LOSSES or around == 0.0:
         return 0.0
-    return float(max(np.corrcoef(x, shape)[0, 1] ** 2 for shape in moving))
+    return float(1.0 - np.square(y - (x @ y) / (x @ x) * x).sum() / around)
 
 
 def _beside_no_larger(odd: pl.DataFrame, others: pl.DataFrame, key: list[str]) -> pl.DataFrame:

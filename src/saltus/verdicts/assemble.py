@@ -18,7 +18,7 @@ import polars as pl
 from saltus.errors import UnknownNameError
 from saltus.metrics.metric import METRICS, Metric, find
 from saltus.verdicts.links import Points, ends, gain_of, to_link
-from saltus.verdicts.series import Checkpoints, FloatArray, Series, Unplaced
+from saltus.verdicts.series import ALL_PLACED, Checkpoints, FloatArray, Series, Unplaced
 
 AXES = ("params", "tokens", "flops", "loss")
 CHECKPOINTS = 24  # of one run on one axis; the calibration reaches to here
@@ -167,7 +167,7 @@ def _series(
         tau=smooth.tau if tau is None else tau,
         tau_source=smooth.source if tau is None else "given",
         checkpoints=_checkpoints(part, hard or soft) if part.axis == "loss" else None,
-        unplaced=_unplaced(part, soft) if soft else Unplaced(),
+        unplaced=_unplaced(part, soft) if soft else ALL_PLACED,
     )
 
 
@@ -396,7 +396,7 @@ def _unplaced(part: Slice, metric: str) -> Unplaced:
     """Models with a value of the metric that has no place on its link scale."""
     link = _facts(metric).link
     if link is None:
-        return Unplaced()
+        return ALL_PLACED
     nowhere = pl.col("z").is_null()
     rows = _on_link(part.rows, metric).with_columns(lost=nowhere.all().over(part.axis))
     unplaced = rows.filter(nowhere).sort(_place(part.axis), "model")

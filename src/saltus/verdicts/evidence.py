@@ -37,7 +37,7 @@ from saltus.verdicts.measured import (
     partner_points,
     rate_points,
 )
-from saltus.verdicts.series import Checkpoints, Series, Unplaced
+from saltus.verdicts.series import ALL_PLACED, Checkpoints, Series, Unplaced
 from saltus.verdicts.threshold import Threshold, threshold_interval
 
 P_BREAK = 0.04
@@ -94,7 +94,7 @@ class Evidence:
     inverse: bool
     size: Effect | None = None
     same_within: float = 0.0
-    unplaced: Unplaced = Unplaced()
+    unplaced: Unplaced = ALL_PLACED
     soft: str | None = None
 
     @property

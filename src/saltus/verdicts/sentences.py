@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from saltus.screens.phrases import SHOWN
 from saltus.verdicts.below_resolution import ALPHA
 from saltus.verdicts.evidence import Evidence
 from saltus.verdicts.measured import Measured
-from saltus.screens.phrases import SHOWN
 from saltus.verdicts.rule import BREAKS, LEVEL, Ruling
 from saltus.verdicts.series import Unplaced
 

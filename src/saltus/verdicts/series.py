@@ -43,6 +43,9 @@ class Unplaced(NamedTuple):
     link: str | None = None
 
 
+ALL_PLACED = Unplaced()
+
+
 @dataclass(frozen=True)
 class Series:
     """Scores of one family on one task along one axis, merged to one point per scale.
@@ -92,4 +95,4 @@ class Series:
     tau: float | None
     tau_source: str | None = None
     checkpoints: Checkpoints | None = None
-    unplaced: Unplaced = Unplaced()
+    unplaced: Unplaced = ALL_PLACED
