@@ -5,9 +5,13 @@ from __future__ import annotations
 import glob
 import json
 import os
+import subprocess
+import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -239,6 +243,30 @@ def test_all_files_together_are_bounded(tmp_path: Path, monkeypatch: pytest.Monk
         read_tables([f"{address}/"])
 
 
+def test_a_failure_ends_the_transfers_that_run(cache: Path) -> None:
+    def answers(path: str) -> Answer:
+        if path == "/":
+            return page("long.jsonl", "none.jsonl")
+        if path == "/none.jsonl":
+            return 404, {}, b""
+        time.sleep(0.2)
+        return 200, {}, b"x" * (8 << 20)
+
+    told = pytest.raises(ReadError, match=r"/none.jsonl: cannot be fetched \(not found\)")
+    with scripted(answers) as (address, asked), told:
+        remote.fetch(f"{address}/")
+    assert "GET /long.jsonl" in asked
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+def test_the_share_that_has_come_is_told(memory: Any) -> None:
+    for name in ("a", "b"):
+        memory.pipe_file(f"/run/{name}.jsonl", b"x" * 1000)
+    shares: list[float | None] = []
+    remote.fetch("memory://run/", progress=shares.append)
+    assert shares == [0.5, 1.0, 1.0]
+
+
 def test_no_secret_of_an_address_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,3 +346,48 @@ def test_names_of_a_store_stay_in_their_folder(memory: Any, cache: Path) -> None
     assert {f"t{number}" for number in range(3, len(names))} <= set(found)
     outside = [p for p in cache.parent.rglob("*.jsonl") if not p.is_relative_to(cache / "remote")]
     assert outside == []
+
+
+READ = """
+import sys
+from reading import read_tables
+for argument in sys.argv[1:]:
+    print(*read_tables([argument]).reported["task"])
+"""
+
+
+def test_data_sets_of_a_hub_are_read(tmp_path: Path) -> None:
+    if find_spec("huggingface_hub") is None:
+        pytest.skip("the backend of hf:// is not installed")
+    names = ["a.jsonl", "run/b.jsonl", "run/deep/c.jsonl"]
+
+    def entry(kind: str, name: str) -> dict[str, Any]:
+        return {"type": kind, "oid": f"id of {name}", "size": len(row(name)), "path": name}
+
+    def answers(path: str) -> Answer:
+        path = unquote(path.partition("?")[0])
+        if "/resolve/main/" in path:
+            return 200, {}, row(path.partition("/resolve/main/")[2]).encode()
+        if not path.startswith("/api/datasets/"):
+            return 404, {}, b""
+        if "/tree/main" not in path:
+            return 200, {}, json.dumps({"id": "org/name", "sha": "b" * 40}).encode()
+        folder = path.partition("/tree/main")[2].strip("/")
+        below = [name for name in names if name.startswith(f"{folder}/" if folder else "")]
+        rest = {name.removeprefix(folder).strip("/").partition("/")[::2] for name in below}
+        kinds = {
+            ("directory" if more else "file", f"{folder}/{name}".strip("/")) for name, more in rest
+        }
+        return 200, {}, json.dumps([entry(*kind) for kind in sorted(kinds)]).encode()
+
+    arguments = [f"hf://datasets/org/name{end}" for end in ("", "/run", "/*/b*", "@main", "")]
+    with scripted(answers) as (address, asked):  # the hub's address is read when it is imported
+        env = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_TOKEN": "x"}
+        env |= {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+        command = [sys.executable, "-c", READ, *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    every = " ".join(names)
+    assert done.stdout.splitlines() == [every, " ".join(names[1:]), names[1], every, every]
+    got = [request for request in asked if "resolve" in request]
+    assert len(got) == 3 + 2 + 1 + 3

@@ -4,40 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from reading import read_tables
 from saltus.errors import ReadError, SaltusError
 from saltus.readers import cache, download, remote
+from servers import serving
 
 pytest.importorskip("fsspec", reason="the extra saltus[remote] is not installed")
 pytest.importorskip("aiohttp", reason="the extra saltus[remote] is not installed")
 ROW = {"model": "gpt2", "task": "t", "metric": "acc", "value": 0.5}
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder and says nothing of it."""
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """Address and folder of a server that lives as long as the test."""
     monkeypatch.setenv("SALTUS_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "served"
-    folder.mkdir()
-    handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}", folder
-        http.shutdown()
+    with serving(tmp_path / "served") as (address, _):
+        yield address, tmp_path / "served"
 
 
 def test_a_log_behind_an_address_is_read(server: tuple[str, Path]) -> None:

@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -17,6 +16,7 @@ import pytest
 from reading import read_tables
 from saltus.errors import ReadError
 from saltus.readers import download, listing
+from servers import running
 
 s3fs = pytest.importorskip("s3fs", reason="the extra saltus[s3] is not installed")
 ROW = {"model": "gpt2", "task": "t", "metric": "acc", "value": 0.5}
@@ -113,11 +113,9 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     s3fs.S3FileSystem.clear_instance_cache()
     store = Store({}, [], [])
     handler = partial(Bucket, store=store)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{http.server_port}")
+    with running(handler) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         yield store
-        http.shutdown()
 
 
 def test_a_log_in_a_bucket_is_read(bucket: Store) -> None:

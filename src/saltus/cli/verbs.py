@@ -63,6 +63,7 @@ def read(
 
     \b
         saltus read results/ --out audit/
+        saltus read 's3://bucket/*/samples_*.jsonl' --out audit/
     """
     from saltus import pipeline, store
     from saltus.cli.findings import counted, summary

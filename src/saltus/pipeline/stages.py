@@ -111,7 +111,9 @@ def read(job: Job, source: Source) -> bool:
     from saltus.readers.read import read as read_paths
 
     digest_of = digest if source.cached else sha256
-    found = find(source.paths, cached=source.cached)
+    found = find(
+        source.paths, cached=source.cached, progress=lambda share: job.progress("fetch", share)
+    )
     options = {
         "columns": dict(source.columns),
         "task": source.task,

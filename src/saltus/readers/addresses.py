@@ -12,6 +12,7 @@ WEB = ("http", "https")
 SCHEMES = (*WEB, "s3", "gs", "gcs", "az", "abfs", "hf", "memory")
 """Addresses that are fetched; others, such as shell-like chains of fsspec, are refused."""
 _INSIDE = re.compile(rf"{ADDRESS.pattern}[^\s'\"<>]+", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUERY = re.compile(r"\?[\w.~-]+=")
 
 
@@ -45,14 +46,14 @@ def plain(address: str) -> tuple[str, str]:
 
 
 def shown(address: str) -> str:
-    """An address as it may be told: no user name, password, query or fragment."""
+    """An address as it may be told: no user name, password, query, fragment or control sign."""
     bare, query = plain(address)
     scheme, _, rest = bare.partition("://")
     host, slash, path = rest.partition("/")
     user, at, server = host.rpartition("@")
     if at and (scheme.lower() in WEB or ":" in user):  # abfs://container@account is no user
         host = server
-    return f"{scheme}://{host}{slash}{path}{'?...' if query else ''}"
+    return _CONTROL.sub("\ufffd", f"{scheme}://{host}{slash}{path}{'?...' if query else ''}")
 
 
 def hushed(text: str) -> str:

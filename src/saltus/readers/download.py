@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -31,6 +31,13 @@ SETTLED_SECONDS = 60.0
 """A server's time of change, in whole seconds, is relied on only when it lies so far back."""
 
 
+Progress = Callable[[float | None], None]
+
+
+def silent(share: float | None) -> None:
+    """Show nothing."""
+
+
 class Kept(msgspec.Struct, array_like=True):
     """A file that was fetched: what changes with its bytes, and which file on the disk it is."""
 
@@ -40,22 +47,39 @@ class Kept(msgspec.Struct, array_like=True):
 
 
 class Left:
-    """Bytes that may still be fetched from one address."""
+    """Bytes that may still be fetched from one address.
 
-    def __init__(self) -> None:
-        self._count, self._lock = TOTAL_BYTES, Lock()
+    Args:
+        expected: bytes that will come, where that is known.
+        progress: told the share that has come, None where it is not known.
+    """
+
+    def __init__(self, expected: int | None, progress: Progress = silent) -> None:
+        self._taken, self._lock, self._ended = 0, Lock(), False
+        self._expected, self._progress = expected, progress
 
     def take(self, size: int, address: str) -> None:
         """Count some bytes.
 
         Raises:
-            ReadError: they are too many.
+            ReadError: they are too many, or the rest is not wanted any more.
         """
         with self._lock:
-            self._count -= size
-        if self._count < 0:
+            self._taken += size
+            share = self._taken / self._expected if self._expected else None
+            self._progress(share)
+        if self._taken > TOTAL_BYTES or self._ended:
             limit = TOTAL_BYTES >> 30
             raise ReadError(f"more than {limit} GB lie behind the folder or pattern", address)
+
+    def end(self) -> None:
+        """Let the transfers that still run end, because another one failed."""
+        self._ended = True
+
+    def finish(self) -> None:
+        """Say that all has come."""
+        if self._taken:
+            self._progress(1.0)
 
 
 def check_sizes(files: Sequence[Remote], address: str) -> None:

@@ -181,7 +181,7 @@ class _Found:
         self.files: list[Remote] = []
         self._above, self._patterns = _parts(root), patterns
         self._web = scheme_of(root) in WEB
-        self._shown = shown(plain(root)[0]).rstrip("/")
+        self._root = root.rstrip("/")
 
     def take(self, entries: Iterable[Entry], address: str) -> None:
         """Take entries as far as they are meant, and not too many."""
@@ -196,7 +196,7 @@ class _Found:
             if len(self.files) == FILES:
                 _refuse(f"more than {FILES:,} files lie", address)
             size = info.get("size")
-            place = shown(key) if self._web else f"{self._shown}/{'/'.join(parts)}"
+            place = shown(key if self._web else f"{self._root}/{'/'.join(parts)}")
             file = Remote(key, (*self._above, *parts), place, size, mark_of(info, size))
             self.files.append(file)
 

@@ -14,6 +14,7 @@ from saltus.errors import ReadError, SaltusError
 from saltus.readers.addresses import is_address, told
 from saltus.readers.cache import digest
 from saltus.readers.cached import cached as from_cache
+from saltus.readers.download import Progress, silent
 from saltus.readers.files import head_bytes, sha256
 from saltus.readers.gather import Gathered, Sink
 from saltus.readers.models import UserModels, read_losses, read_models
@@ -98,19 +99,20 @@ class Found:
         return batch._replace(findings=tuple(notes)) if self.address else batch
 
 
-def find(paths: Sequence[str], *, cached: bool = True) -> list[Found]:
+def find(paths: Sequence[str], *, cached: bool = True, progress: Progress = silent) -> list[Found]:
     """The files that arguments name: files, folders, globs, addresses, also as `NAME=PATH`.
 
     Args:
         paths: the arguments.
         cached: what was fetched before and has not changed need not be fetched again.
+        progress: told the share of an address's bytes that has come, None where it is not known.
 
     Raises:
         SaltusError: an argument that names nothing.
         ReadError: an address that cannot be fetched.
     """
     forget()
-    found = [file for argument in paths for file in _find_one(argument, cached)]
+    found = [file for argument in paths for file in _find_one(argument, cached, progress)]
     unique: dict[Path | str, Found] = {}
     for file in found:
         whole = file.address is not None and not file.address.endswith("?...")
@@ -118,10 +120,10 @@ def find(paths: Sequence[str], *, cached: bool = True) -> list[Found]:
     return list(unique.values())
 
 
-def _find_one(argument: str, cached: bool) -> list[Found]:
+def _find_one(argument: str, cached: bool, progress: Progress) -> list[Found]:
     for model, address in ((None, argument), _split(argument)):
         if is_address(address):
-            fetched = fetch(address, anew=not cached)
+            fetched = fetch(address, anew=not cached, progress=progress)
             return [Found(file.path, model, file.listed, file.address) for file in fetched]
     for model, place in ((None, argument), _split(argument)):
         if place and (hits := _places(place)):

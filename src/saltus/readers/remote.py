@@ -11,7 +11,7 @@ and size, and these are as they were.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,12 @@ from saltus.readers.cache import DRAFT, REMOTE, cache_folder, evict, hold, relea
 from saltus.readers.download import (
     Kept,
     Left,
+    Progress,
     check_sizes,
     download,
     draft_in,
     faults_told,
+    silent,
     unchanged,
 )
 from saltus.readers.files import bringers
@@ -55,12 +57,13 @@ class Fetched:
     listed: bool
 
 
-def fetch(address: str, *, anew: bool = False) -> list[Fetched]:
+def fetch(address: str, *, anew: bool = False, progress: Progress = silent) -> list[Fetched]:
     """The files behind an address, of a file, a folder or a pattern.
 
     Args:
         address: of a folder it ends in `/`, which in stores may be left out.
         anew: also those that were fetched before and have not changed.
+        progress: told the share of the bytes that has come, None where it is not known.
 
     Raises:
         SaltusError: the extra is not installed, or the address is of a kind that is not read.
@@ -72,7 +75,7 @@ def fetch(address: str, *, anew: bool = False) -> list[Fetched]:
         folder = cache_folder().absolute() / REMOTE / short_hash(address)
         names = places([file.parts for file in found.files])
         _prune(folder, names)
-        _fetch_all(found, folder, names, {} if anew else _record(folder))
+        _fetch_all(found, folder, names, {} if anew else _record(folder), progress)
     files = [folder / name for name in names]
     hold(files)
     evict(cache_folder(), files[-1])
@@ -107,9 +110,19 @@ def _record(folder: Path) -> dict[str, Kept]:
         return {}
 
 
-def _fetch_all(found: Behind, folder: Path, names: Sequence[str], known: dict[str, Kept]) -> None:
+def _fetch_all(
+    found: Behind,
+    folder: Path,
+    names: Sequence[str],
+    known: dict[str, Kept],
+    progress: Progress,
+) -> None:
     """Fetch what is not there yet; what arrived before a fault need not come again."""
-    done, left = dict[str, Kept](), Left()
+    sizes = [file.size for file in found.files]
+    done, left = (
+        dict[str, Kept](),
+        Left(None if None in sizes else sum(filter(None, sizes)), progress),
+    )
 
     def one(file: Remote, name: str) -> None:
         with faults_told(file.address):
@@ -122,7 +135,14 @@ def _fetch_all(found: Behind, folder: Path, names: Sequence[str], known: dict[st
     folder.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(min(AT_ONCE, len(names)))
     try:
-        list(pool.map(one, found.files, names))
+        jobs = [pool.submit(one, *pair) for pair in zip(found.files, names, strict=True)]
+        wait(jobs, return_when=FIRST_EXCEPTION)
+        for job in filter(Future.done, jobs):
+            job.result()
+        left.finish()
+    except BaseException:
+        left.end()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
         if done:
@@ -161,7 +181,7 @@ def _bring(path: Path) -> bool:
     with faults_told(file.address):
         try:
             if _is_file(found, file):
-                download(found, file, path, path.parents[len(below.parts) - 1], Left())
+                download(found, file, path, path.parents[len(below.parts) - 1], Left(None))
         except Exception as fault:
             if not _is_absence(fault):
                 raise
