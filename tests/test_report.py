@@ -26,7 +26,7 @@ from saltus.report.figures import specification
 from saltus.report.overview import skipped, summary
 from saltus.report.page import charts, embedded, spark_path
 from saltus.report.provenance import created, notes, provenance
-from saltus.report.series import log_ticks, ticks, unlink
+from saltus.report.series import _smoothly, log_ticks, ticks, unlink
 from saltus.report.text import number, probability, safe, scale, slug
 from saltus.report.vocabulary import AXES, BY_NAME, WORDS
 from saltus.report.write import _places, whole
@@ -290,6 +290,15 @@ def test_fitted_curve_is_drawn_through_the_points_of_its_power_law() -> None:
     assert smooth[-1]["y"] == pytest.approx(2.0 * (SIZES[0] / SIZES[-1]) ** 0.2, rel=1e-2)
 
 
+def test_a_curve_over_a_narrow_range_has_no_steps() -> None:
+    line = np.linspace(0.5021, 0.5129, 60)
+    drawn = _smoothly(line)
+    assert len(set(drawn)) == 60
+    assert np.abs(np.diff(drawn, 2)).max() < 1e-4
+    assert _smoothly(np.array([0.5, np.nan, 12345.678])) == [0.5, None, 12350]
+    assert _smoothly(np.array([0.25, 0.25])) == [0.25, 0.25]
+
+
 def test_loss_axis_runs_from_high_to_low() -> None:
     spec = template("loss-1")
     assert spec["vconcat"][0]["encoding"]["x"]["scale"]["reverse"] is True
@@ -383,6 +392,22 @@ def test_nothing_judged_is_said_first_and_why() -> None:
     assert lines[0] == "Nothing could be judged."
     assert "no axis along which" in lines[1]
     assert "--models" in lines[1]
+
+
+def test_unknown_metrics_and_lost_answers_are_why_nothing_is_judged() -> None:
+    data = whole(tables())
+    data["verdicts"] = empty(Verdicts)
+    unknown = data["estimates"].with_columns(metric=pl.lit("score"))
+    lines = summary([], data | {"estimates": unknown})
+    assert "No facts are known of score" in lines[1]
+    assert "--columns metric==acc" in lines[1]
+    one = data["estimates"]["model"].unique().sort()[-1]
+    lost = data["estimates"].with_columns(
+        value=pl.when(pl.col("model") != one).then("value").otherwise(None)
+    )
+    open_series = tables([verdict("task", "INCONCLUSIVE", reason="too_few_scales")])
+    text = " ".join(summary(made(open_series)[0], data | {"estimates": lost}))
+    assert "1 of 6 models has no score" in text
 
 
 def test_open_series_alone_are_nothing_judged_too(tmp_path: Path) -> None:

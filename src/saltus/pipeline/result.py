@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from saltus import store
+from saltus.report.overview import lost_models, unknown_metrics
 from saltus.report.text import several
 from saltus.tables import TABLES
 
@@ -80,17 +81,18 @@ def why_unjudged(audit: Audit) -> str:
             "`--models FILE` (columns model, family, params, tokens, flops)."
         )
     if audit.verdicts.is_empty():
-        return "no family has a task with a metric whose facts Saltus knows (`saltus list`)."
+        nameless = unknown_metrics(audit.estimates)
+        return nameless or "no family has scores of one task at several scales."
     reasons = audit.verdicts["reason"].value_counts(sort=True).rows()
     counts = "; ".join(f"{count} x {name}" for name, count in reasons)
     most = max(audit.verdicts["scales"].to_list())
     everyone = audit.tables["models"]
     unknown = everyone.filter(pl.all_horizontal(pl.col(axes).is_null())).height
     longest = f"{counts}. The longest scale axis of one family has {several(most, 'scale')}"
-    if not unknown:
-        return f"{longest}."
-    have = "has" if unknown == 1 else "have"
-    return (
-        f"{longest}; {unknown:,} of {several(everyone.height, 'model')} {have} no known size, "
-        "tokens, FLOPs or loss (`--models FILE` names them)."
-    )
+    if unknown:
+        have = "has" if unknown == 1 else "have"
+        longest += (
+            f"; {unknown:,} of {several(everyone.height, 'model')} {have} no known size, "
+            "tokens, FLOPs or loss (`--models FILE` names them)"
+        )
+    return f"{longest}. {lost_models(audit.estimates)}".strip()

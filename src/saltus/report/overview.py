@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from saltus.metrics.metric import find
 from saltus.report.cards import Card, View
 from saltus.report.text import listing, several
 from saltus.report.vocabulary import AXES, AXIS_PHRASES, SEVERITIES, WORDS, Word
@@ -216,7 +217,7 @@ def why_nothing(views: Sequence[View], tables: Tables) -> list[str]:
     if estimates.filter(pl.col("value").is_not_null()).is_empty():
         return ["The files hold no score for any model and task."]
     if views:
-        return [_open(views)]
+        return [line for line in (_open(views), lost_models(estimates)) if line]
     lines = []
     placed = models.filter(pl.any_horizontal(pl.col(*AXES).is_not_null()))
     if placed.is_empty():
@@ -231,8 +232,34 @@ def why_nothing(views: Sequence[View], tables: Tables) -> list[str]:
             "compared along an axis; name the family in the table given with --models FILE."
         )
     else:
-        lines.append("No family has scores of one task at several scales.")
+        unknown = unknown_metrics(estimates)
+        lines.append(unknown or "No family has scores of one task at several scales.")
     return lines
+
+
+def unknown_metrics(estimates: pl.DataFrame) -> str:
+    """What to do where no facts are known of any metric; empty where some are."""
+    found = estimates["metric"].unique().sort().to_list()
+    if any(find(name) for name in found):
+        return ""
+    return (
+        f"No facts are known of {listing(found)}, such as its bounds and whether it has a "
+        "threshold. Say which metric it is, for instance --columns metric==acc; saltus list "
+        "metrics names those that are known."
+    )
+
+
+def lost_models(estimates: pl.DataFrame) -> str:
+    """How many models have no score at all, though they answered; empty where none is lost."""
+    best = estimates.group_by("model").agg(pl.col("value").count().alias("there"))
+    lost = best.filter(pl.col("there") == 0).height
+    if not lost:
+        return ""
+    none = "has" if lost == 1 else "have"
+    return (
+        f"{lost:,} of {several(best.height, 'model')} {none} no score: more than 5 % of the "
+        "answers lack one, and what is missing is never counted as wrong."
+    )
 
 
 def screens(findings: pl.DataFrame) -> list[Screens]:
@@ -284,7 +311,9 @@ def _unplaced(models: pl.DataFrame) -> list[Skipped]:
         (orphans, "no known family: only models of one family are compared"),
     )
     return [
-        Skipped(_some(frame["model"]), why, frame.height) for frame, why in reasons if frame.height
+        Skipped(f"models {_some(frame['model'])}", why, frame.height)
+        for frame, why in reasons
+        if frame.height
     ]
 
 
@@ -297,16 +326,16 @@ def _unjudged(tables: Tables) -> list[Skipped]:
     )
     left = rows.join(tables["verdicts"].select(key).unique(), on=key, how="anti", nulls_equal=True)
     lone = pl.all_horizontal(pl.col("params", "flops", "loss").is_null())
-    groups = left.group_by("family", lone.alias("lone")).agg(
-        pl.len().alias("count"), pl.col("task").n_unique()
+    groups = left.group_by(lone.alias("lone")).agg(
+        pl.col("family"), pl.col("task").n_unique(), pl.len().alias("count")
     )
     reasons = {
         True: "the number of training tokens alone is known, and it is one number: no axis",
         False: "no metric whose facts Saltus knows",
     }
     return [
-        Skipped(f"{family}: {several(tasks, 'task')}", reasons[lone], count)
-        for family, lone, count, tasks in groups.sort("family", "lone").iter_rows()
+        Skipped(f"{_some(pl.Series(names))}: {several(tasks, 'task')}", reasons[lone], count)
+        for lone, names, tasks, count in groups.sort("lone").iter_rows()
     ]
 
 
@@ -323,7 +352,7 @@ def _unread(findings: pl.DataFrame) -> list[Skipped]:
 def _some(names: pl.Series, most: int = 6) -> str:
     shown = names.unique().sort().to_list()
     more = f" and {len(shown) - most:,} more" if len(shown) > most else ""
-    return f"models {', '.join(shown[:most])}{more}"
+    return f"{', '.join(shown[:most])}{more}"
 
 
 def grids(cards: Sequence[Card]) -> list[Grid]:

@@ -107,6 +107,16 @@
     y.axis = { values, format: "~g" };
   }
 
+  function wrapped(lines, width) {
+    const most = Math.floor(width / 5.6); // letters of 11 px beside each other
+    return lines.flatMap((line) => line.replaceAll(" ·", "\u00a0·").split(" ").reduce((rows, word) => {
+      const last = rows[rows.length - 1];
+      if (last && last.length + word.length < most) rows[rows.length - 1] = `${last} ${word}`;
+      else rows.push(word);
+      return rows;
+    }, []));
+  }
+
   function fill(chart, shared, width, log) {
     const spec = JSON.parse(JSON.stringify(data.templates[shared.template]));
     const settings = { ...shared.settings, ...colors() };
@@ -126,7 +136,7 @@
     spec.vconcat.forEach((panel, place) => {
       panel.width = width;
       panel.title.text = shared.panels[place][0];
-      panel.title.subtitle = shared.panels[place][1];
+      panel.title.subtitle = wrapped(shared.panels[place][1], width + 50);
       panel.encoding.y.scale.reverse = shared.reverse[place];
       if (shared.log[place]) makeLogarithmic(panel.encoding.y, shared.log[place]);
     });

@@ -104,8 +104,8 @@ def _point_columns(frame: pl.DataFrame, models: Mapping[str, int]) -> dict[str, 
     return {
         "m": [models[name] for name in frame["model"]],
         "y": rounded(frame["value"]),
-        "l": rounded(frame["low"], 3),
-        "h": rounded(frame["high"], 3),
+        "l": rounded(frame["low"]),
+        "h": rounded(frame["high"]),
         "n": _constant(frame["items"].to_list()),
         "k": _constant(frame["k"].to_list()),
     }
@@ -187,7 +187,7 @@ def _band_data(row: Row, bands: pl.DataFrame | None) -> dict[str, Any]:
 
 def _curve_columns(fit: Row, row: Row, inverse: Inverse) -> dict[str, Any]:
     scales = np.asarray(fit["x"], dtype=np.float64)
-    y = rounded(inverse(_trace(fit, scales)), 3)
+    y = _smoothly(inverse(_trace(fit, scales)))
     return _ends(scales, row["axis"]) | {"y": y, "c": fit["curve"]}
 
 
@@ -365,6 +365,16 @@ def rounded(values: Any, digits: int = 4) -> list[float | None]:
         None if value is None or not math.isfinite(value) else significant(float(value), digits)
         for value in values
     ]
+
+
+def _smoothly(values: FloatArray) -> list[float | None]:
+    """A curve to a 500th of its span, or 3 digits, so that no steps are seen."""
+    known = values[np.isfinite(values)]
+    step = float(np.ptp(known)) / 500 if known.size else 0.0
+    size = np.abs(values) / step if step else np.ones_like(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = np.clip(np.nan_to_num(np.ceil(np.log10(size)) + 1), 3, 12).astype(int)
+    return [rounded([y], int(most))[0] for y, most in zip(values, digits, strict=True)]
 
 
 def _median(values: pl.Series) -> float | None:

@@ -48,7 +48,7 @@ REASONS: Mapping[str, str] = {
     "smooth_rejected_but_curved": "a straight line is rejected, a smooth curve is not",
     "items_unknown": "apparent emergence cannot be tested without the number of items",
     "chance_unknown": "apparent emergence cannot be tested without the chance level",
-    "no_continuous_metric": "an apparent jump, and no continuous metric to explain it",
+    "no_continuous_metric": "a bend or jump, and no continuous metric to explain it",
 }
 
 
