@@ -98,7 +98,7 @@ def test_an_address_with_a_query_is_a_file(tmp_path: Path) -> None:
 
 
 def test_a_file_beside_is_fetched_when_a_reader_looks_for_it(tmp_path: Path) -> None:
-    grow(tmp_path / "served", "run/s.jsonl", "run/beside.json", "other/o.json")
+    grow(tmp_path / "served", "run/s.jsonl", "run/beside.json", "other/o.json", "o.json")
     with serving(tmp_path / "served") as (address, _):
         for argument in (f"{address}/run/s.jsonl", f"{address}/run/s*"):
             (file,) = find([argument])
@@ -116,6 +116,8 @@ def test_unchanged_files_are_not_fetched_again(tmp_path: Path) -> None:
     grow(served, "a.jsonl", "run/b.jsonl", "run/c.jsonl")
     with serving(served) as (address, asked):
         assert tasks(read_tables([f"{address}/"])) == ["a.jsonl", "run/b.jsonl", "run/c.jsonl"]
+        gone = find([f"{address}/"])[1].path
+        assert gone.name == "b.jsonl"
         (served / "a.jsonl").write_text(row("A.jsonl"))  # of the same size
         os.utime(served / "a.jsonl", (9e8, 9e8))  # and older
         (served / "run" / "b.jsonl").unlink()
@@ -123,6 +125,7 @@ def test_unchanged_files_are_not_fetched_again(tmp_path: Path) -> None:
         assert tasks(read_tables([f"{address}/"])) == ["A.jsonl", "run/c.jsonl"]
         assert [request for request in asked if "c.jsonl" in request] == ["HEAD /run/c.jsonl"]
         assert "GET /a.jsonl" in asked
+        assert not is_there(gone)
         asked.clear()
         read_tables([f"{address}/"], cached=False)
         assert "GET /run/c.jsonl" in asked
@@ -131,6 +134,24 @@ def test_unchanged_files_are_not_fetched_again(tmp_path: Path) -> None:
             (served / "a.jsonl").write_text(row(name))
             os.utime(served / "a.jsonl", (time.time() - 1, time.time() // 1))
             assert tasks(read_tables([f"{address}/a.jsonl"])) == [name]
+
+
+def test_what_another_process_put_there_is_not_taken(tmp_path: Path) -> None:
+    grow(tmp_path / "served", "a.jsonl")
+    with serving(tmp_path / "served") as (address, _):
+        (file,) = find([f"{address}/a.jsonl"])
+        (tmp_path / "other").write_text(row("z.jsonl"))
+        (tmp_path / "other").replace(file.path)
+        assert tasks(read_tables([f"{address}/a.jsonl"])) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(("tag", "gets"), [('"1"', 1), ('W/"1"', 2), ("", 2)])
+def test_only_a_strong_tag_says_that_nothing_changed(tag: str, gets: int) -> None:
+    answers = lambda path: (200, {"ETag": tag}, row("t").encode())  # noqa: E731
+    with scripted(answers) as (address, asked):
+        for _ in range(2):
+            assert tasks(read_tables([f"{address}/a.jsonl"])) == ["t"]
+    assert asked.count("GET /a.jsonl") == gets
 
 
 def test_one_audit_fetches_once(tmp_path: Path) -> None:
@@ -157,11 +178,11 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
             host = other.removeprefix("http:")
             return page(
                 f"{other}/x.jsonl", f"{host}/logs/y.jsonl", "/secret.jsonl", "../secret.jsonl",
-                "..", "%2e%2e/secret.jsonl", "..%2fsecret.jsonl", "%2e%2e",
+                "..", "%2e%2e/secret.jsonl", "..%2fsecret.jsonl", "%2e%2e", "x%2fsecret.jsonl",
                 "sub/../../secret.jsonl", "/logsecret.jsonl", "?C=N;O=D", "z.jsonl?run=1",
                 "javascript:x", "file:///etc/x",
                 "http://[", "", "#top", "//", "a%00b.jsonl", "good.jsonl", "./good.jsonl",
-                ".hidden", "/logs/also%20good.jsonl#top",
+                ".hidden", "sub/secret.jsonl", "/logs/also%20good.jsonl#top",
             )  # fmt: skip
 
         with scripted(answers) as (address, asked):
@@ -370,6 +391,8 @@ def test_data_sets_of_a_hub_are_read(tmp_path: Path) -> None:
             return 200, {}, row(path.partition("/resolve/main/")[2]).encode()
         if not path.startswith("/api/datasets/"):
             return 404, {}, b""
+        if "/revision/" in path and len(names) == 3:
+            names.pop()
         if "/tree/main" not in path:
             return 200, {}, json.dumps({"id": "org/name", "sha": "b" * 40}).encode()
         folder = path.partition("/tree/main")[2].strip("/")
@@ -387,7 +410,8 @@ def test_data_sets_of_a_hub_are_read(tmp_path: Path) -> None:
         command = [sys.executable, "-c", READ, *arguments]
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    every = " ".join(names)
-    assert done.stdout.splitlines() == [every, " ".join(names[1:]), names[1], every, every]
+    every = ["a.jsonl", "run/b.jsonl", "run/deep/c.jsonl"]
+    read = [every, every[1:], every[1:2], every[:2], every[:2]]
+    assert done.stdout.splitlines() == [" ".join(found) for found in read]
     got = [request for request in asked if "resolve" in request]
-    assert len(got) == 3 + 2 + 1 + 3
+    assert len(got) == 3 + 2 + 1 + 2
