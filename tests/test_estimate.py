@@ -173,6 +173,17 @@ def test_what_cannot_be_proven_is_flagged_and_not_believed() -> None:
     ]
 
 
+def test_one_whole_number_by_luck_does_not_save_a_stated_size_that_others_refute() -> None:
+    values = [0.0, 5 / 20, 0.3712, 0.4423, 0.1234]  # averages of categories, said to be of 20 items
+    rows = reported([{"model": str(k), "value": v, "items": 20} for k, v in enumerate(values)])
+    found = recover.recovered(rows).sort("model")
+    assert found["items"].to_list() == [None] * 5
+    assert found["items_method"].to_list() == [recover.REFUTED] * 2 + [recover.NOT_COUNTS] * 3
+    most = [0.0, 5 / 20, 6 / 20, 7 / 20, 0.1234]  # one damaged value refutes itself alone
+    rows = reported([{"model": str(k), "value": v, "items": 20} for k, v in enumerate(most)])
+    assert recover.recovered(rows).sort("model")["items"].to_list() == [20] * 4 + [None]
+
+
 def test_a_zero_takes_its_size_from_the_other_models_of_the_task() -> None:
     rows = reported(
         [

@@ -568,3 +568,10 @@ def test_document_is_the_same_twice() -> None:
     data = whole(tables())
     own, _ = made(data)
     assert encoded(document(own, data, MANIFEST)) == encoded(document(own, data, MANIFEST))
+
+
+def test_one_axis_is_not_called_an_order(tmp_path: Path) -> None:
+    report(tables([verdict(TASK, "GRADUAL")]), {}, tmp_path)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "parameters is the only axis" in html
+    assert "in the order" not in html.partition('id="axes"')[2].partition('id="cards"')[0]

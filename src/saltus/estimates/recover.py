@@ -30,6 +30,7 @@ DENOMINATOR = "smallest common denominator of the values"
 ZERO_STDERR = "unknown: standard error stated as 0"
 NOT_WHOLE = "unknown: value and standard error give no whole number"
 NOT_COUNTS = "unknown: value times items is not whole"
+REFUTED = "unknown: most other values of the task are no whole number of the stated items"
 UNSTATED = "unknown: not stated"
 
 FloatArray = NDArray[np.float64]
@@ -120,12 +121,15 @@ def _sizes(value: FloatArray, stderr: FloatArray, stated: FloatArray, published:
     raw = np.where(usable, value * (1 - value) / np.where(usable, stderr, 1.0) ** 2 + 1, np.nan)
     proven = usable & is_whole(raw, raw) & is_whole(value * np.round(raw), raw)
     stated_fits = np.isfinite(stated) & is_whole(value * stated, stated)
+    refuted = _refuted(value, stated, stated_fits)
     by_size = np.isfinite(value) & is_whole(value * published, np.full_like(value, published))
     common = _common_denominator(value) if not np.isfinite(published) else np.nan
     items, method = np.full_like(value, np.nan), [""] * len(value)
     for row in range(len(value)):
         if proven[row]:
             items[row], method[row] = np.round(raw[row]), RECOVERED
+        elif stated_fits[row] and refuted[row]:
+            method[row] = REFUTED
         elif stated_fits[row]:
             items[row], method[row] = stated[row], STATED
         elif np.isfinite(stated[row]):
@@ -141,6 +145,20 @@ def _sizes(value: FloatArray, stderr: FloatArray, stated: FloatArray, published:
         else:
             method[row] = UNSTATED
     return Sizes(items, method)
+
+
+def _refuted(value: FloatArray, stated: FloatArray, fits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether most values inside (0, 1) with the same stated size are no counts of it.
+
+    Of a large size one average in ten is whole by luck, and 0 is of any.
+    """
+    inside = (value > 0) & (value < 1)
+    refuted = np.zeros_like(fits)
+    for size in np.unique(stated[np.isfinite(stated)]):
+        own = stated == size
+        judged = own & inside
+        refuted |= own & bool(judged.any() and fits[judged].mean() < 0.5)
+    return refuted
 
 
 def _common_denominator(value: FloatArray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from saltus.estimates.recover import NOT_COUNTS, is_count
+from saltus.estimates.recover import NOT_COUNTS, REFUTED, is_count
 from saltus.metrics.metric import find
 from saltus.screens.phrases import SHOWN, either, names, several
 from saltus.screens.screen import Evidence, screen_for
@@ -151,7 +151,7 @@ def unproven_items(evidence: Evidence) -> pl.DataFrame:
     counts = [name for name in evidence.estimates["metric"].unique() if is_count(find(name))]
     doubtful = evidence.estimates.filter(
         pl.col("items_method").str.starts_with("unknown"),
-        pl.col("items_method") != NOT_COUNTS,  # `contradicted_sizes` speaks of these
+        ~pl.col("items_method").is_in([NOT_COUNTS, REFUTED]),  # `contradicted_sizes` speaks of them
         pl.col("value").is_not_null(),
         pl.col("metric").is_in(counts),
     )

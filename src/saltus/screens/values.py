@@ -333,10 +333,17 @@ def unextracted_answers(evidence: Evidence) -> pl.DataFrame:
         pl.lit(1, pl.Int64).alias("count"),
         pl.format(
             "exact match is 0 for every model, although up to {} % of the replies contain the "
-            "target: the answers were not extracted from the replies; extract them (--extract "
-            "NAME), map the column with the extracted answer (--columns output=NAME) or judge by "
-            "--metric contains",
+            "target: {}; extract them (--extract NAME), map the column with the extracted answer "
+            "(--columns output=NAME) or judge by --metric contains",
             (100 * pl.col("contains")).round(1),
+            pl.when(sure)
+            .then(pl.lit("the answers were not extracted from the replies"))
+            .otherwise(
+                pl.lit(
+                    "where this is no luck of few items or short targets, the answers were not "
+                    "extracted from the replies"
+                )
+            ),
         ).alias("message"),
     )
 
