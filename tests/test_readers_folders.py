@@ -111,6 +111,20 @@ def test_a_file_beside_is_fetched_when_a_reader_looks_for_it(tmp_path: Path) -> 
         assert not is_there(file.path.with_name("late.json"))
 
 
+@pytest.mark.parametrize("status", [403, 404, 410, 429, 500])
+def test_a_file_beside_that_cannot_be_had_is_not_taken_for_absent(status: int) -> None:
+    def answers(path: str) -> Answer:
+        return (200, {}, row("t").encode()) if path == "/run/s.jsonl" else (status, {}, b"")
+
+    with scripted(answers) as (address, _):
+        (file,) = find([f"{address}/run/s.jsonl"])
+        if status in remote.ABSENT:
+            assert not is_there(file.path.with_name("beside.json"))
+            return
+        with pytest.raises(ReadError, match=rf"/run/beside.json: cannot be fetched \({status}"):
+            is_there(file.path.with_name("beside.json"))
+
+
 def test_unchanged_files_are_not_fetched_again(tmp_path: Path) -> None:
     served = tmp_path / "served"
     grow(served, "a.jsonl", "run/b.jsonl", "run/c.jsonl")

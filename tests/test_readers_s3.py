@@ -16,6 +16,8 @@ import pytest
 from reading import read_tables
 from saltus.errors import ReadError
 from saltus.readers import download, listing
+from saltus.readers.files import is_there
+from saltus.readers.read import find
 from servers import running
 
 s3fs = pytest.importorskip("s3fs", reason="the extra saltus[s3] is not installed")
@@ -213,3 +215,12 @@ def test_an_object_of_which_less_comes_is_an_error(bucket: Store, tmp_path: Path
     with pytest.raises(ReadError, match=what):
         read_tables(["s3://logs/"])
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_an_object_beside_is_got_when_a_reader_looks_for_it(bucket: Store) -> None:
+    for name in ("run/s.jsonl", "run/beside.json"):
+        bucket.objects[f"/logs/{name}"] = row(name)
+    for argument in ("s3://logs/run/s.jsonl", "s3://logs/*/s*"):
+        (file,) = find([argument])
+        assert is_there(file.path.with_name("beside.json"))
+        assert not is_there(file.path.with_name("none.json"))

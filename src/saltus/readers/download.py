@@ -105,7 +105,10 @@ def unchanged(kept: Kept, place: Path, found: Behind, file: Remote) -> bool:
         return False
     mark = file.mark
     if found.web:
-        info = found.backend.info(file.key)
+        try:
+            info = found.backend.info(file.key)
+        except FileNotFoundError:  # whatever it was: the transfer will tell
+            return False
         mark = mark_of(info, info.get("size"))
     if mark is None or mark != kept.mark:
         return False
@@ -182,10 +185,15 @@ def faults_told(address: str) -> Iterator[None]:
         raise
     except ImportError as fault:
         raise SaltusError(f"{shown(address)}: {fault}") from None
-    except FileNotFoundError:
-        raise ReadError("cannot be fetched (not found)", shown(address)) from None
     except Exception as fault:  # every backend raises errors of its own
-        first = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        query = plain(address)[1]
-        what = hushed(first.replace(query, "?...") if query else first)
-        raise ReadError(f"cannot be fetched ({what:.200})", shown(address)) from None
+        what = f"cannot be fetched ({_what(fault, address):.200})"
+        raise ReadError(what, shown(address)) from None
+
+
+def _what(fault: Exception, address: str) -> str:
+    cause = fault.__cause__ or fault  # for fsspec's http any fault is a file that is not found
+    if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
+        return "not found"
+    first = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+    query = plain(address)[1]
+    return hushed(first.replace(query, "?...") if query else first)

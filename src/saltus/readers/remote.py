@@ -38,6 +38,8 @@ from saltus.readers.places import places
 
 AT_ONCE = 8
 """Files that are fetched at the same time."""
+ABSENT = (403, 404, 410)
+"""What servers say of files that are not there."""
 RECORD = ".fetched.json"
 _RECORD = msgspec.json.Decoder(dict[str, Kept])
 
@@ -198,9 +200,15 @@ def _is_file(found: Behind, file: Remote) -> bool:
 
 
 def _is_absence(fault: Exception) -> bool:
-    """Stores that may not be listed forbid what they do not have."""
-    known = isinstance(fault, FileNotFoundError | PermissionError)
-    return known or 400 <= getattr(fault, "status", 0) < 500
+    """Whether a file is not there; one that cannot be had just now is another matter.
+
+    Stores that may not be listed forbid what they do not have. For fsspec's http whatever goes
+    wrong is a file that is not found, and the cause says what it was.
+    """
+    status = getattr(fault.__cause__ or fault, "status", None)
+    if status is not None or fault.__cause__ is not None:
+        return status in ABSENT
+    return isinstance(fault, FileNotFoundError | PermissionError)
 
 
 bringers.append(_bring)
