@@ -21,7 +21,7 @@ from saltus import pipeline
 from saltus.cli import main
 from saltus.cli.common import out_folder
 from saltus.errors import ReadError
-from saltus.readers import download, listing, remote
+from saltus.readers import download, listing, remote, web_index
 from saltus.readers.files import is_there
 from saltus.readers.read import find
 from servers import Answer, page, scripted, serving
@@ -241,7 +241,7 @@ def test_listings_are_bounded(
 ) -> None:
     monkeypatch.setattr(listing, "FILES", 50)
     monkeypatch.setattr(listing, "LISTED", 2000)
-    monkeypatch.setattr(listing, "INDEX_BYTES", 1 << 20)
+    monkeypatch.setattr(web_index, "INDEX_BYTES", 1 << 20)
     with scripted(answers) as (address, asked):
         with pytest.raises(ReadError, match=what) as told:
             read_tables([f"{address}/logs/"])

@@ -18,7 +18,8 @@ import msgspec
 from saltus.errors import ReadError, SaltusError
 from saltus.readers.addresses import hushed, plain, shown
 from saltus.readers.cache import DAY_SECONDS, DRAFT
-from saltus.readers.listing import HTML, Behind, Remote, mark_of, open_web
+from saltus.readers.listing import Behind, Remote, mark_of
+from saltus.readers.web_index import HTML, open_web
 
 FETCHED_BYTES = 4 << 30
 """Of one file."""

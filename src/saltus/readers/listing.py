@@ -1,16 +1,14 @@
 """What lies behind an address: one file, the files of a folder, or those that have a pattern.
 
-Listings are not trusted: what they hold is counted before it is taken, and a link of an index
-page is followed only to a child of its folder, on the same server.
+Listings are not trusted: what they hold is counted before it is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from html.parser import HTMLParser
 from importlib import import_module
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from saltus.errors import ReadError, SaltusError
 from saltus.readers.addresses import (
@@ -22,13 +20,12 @@ from saltus.readers.addresses import (
     scheme_of,
     shown,
 )
+from saltus.readers.web_index import NoIndexError, links
 
 FILES = 10_000
 LISTED = 100_000
 """Entries of a listing that are looked at, taken or not."""
 DEPTH = 32
-INDEX_BYTES = 8 << 20
-HTML = "text/html"
 SECONDS = 60
 CHECKSUMS = ("ETag", "etag", "md5Hash", "blob_id", "xet_hash")
 """What backends state that changes with the bytes."""
@@ -253,10 +250,6 @@ def _objects(backend: Any, folder: str, pattern: str) -> Iterator[Entry]:
         yield (".page",), "", {"type": "directory"}  # pages without end count too
 
 
-class _NoIndexError(ReadError):
-    """What a server gives for a folder is no page."""
-
-
 def _behind_web(address: str) -> Behind:
     bare, query = plain(address)
     root, patterns = pattern_of(bare)
@@ -264,72 +257,10 @@ def _behind_web(address: str) -> Behind:
         backend, _ = backend_of(root, redirected=False)
         found = _Found(root, patterns)
         try:
-            found.take(_walk(lambda folder: _links(backend, folder), root, patterns), address)
+            found.take(_walk(lambda folder: links(backend, folder), root, patterns), address)
             return Behind(backend, found.files, False, True, not patterns)
-        except _NoIndexError as fault:
+        except NoIndexError as fault:
             if patterns or fault.path != shown(root):
                 raise
     backend, key = backend_of(address)
     return Behind(backend, [Remote(key, _parts(bare), shown(address))], True, True, False)
-
-
-def open_web(backend: Any, address: str) -> Any:
-    """A stream of what a server answers.
-
-    Raises:
-        ReadError: it redirects where that is not followed.
-    """
-    stream = backend.open(address, "rb", block_size=0, size=1)  # the size spares one request
-    if 300 <= stream.r.status < 400:
-        target = shown(urljoin(address, stream.r.headers.get("Location", "")))
-        stream.close()
-        raise ReadError(f"is redirected to {target:.200}, which is not followed", shown(address))
-    return stream
-
-
-def _links(backend: Any, folder: str) -> Iterator[tuple[str, str, Info]]:
-    """The children that the index page of a folder links to."""
-    with open_web(backend, folder) as stream:
-        if stream.r.content_type != HTML:
-            raise _NoIndexError("is no index page of a folder", shown(folder))
-        data = b""
-        while len(data) <= INDEX_BYTES and (chunk := stream.read(1 << 20)):
-            data += chunk
-    if len(data) > INDEX_BYTES:
-        raise ReadError(f"the index is larger than {INDEX_BYTES >> 20} MB", shown(folder))
-    parser = _Anchors()
-    parser.feed(data.decode("utf-8", errors="replace"))
-    seen = set[str]()
-    for link in parser.links:
-        child = _child(folder, link)
-        if child is not None and child[0] not in seen:
-            seen.add(child[0])
-            kind = "directory" if child[1].endswith("/") else "file"
-            yield *child, {"type": kind}
-
-
-class _Anchors(HTMLParser):
-    """The targets of a page's links."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep where a link leads."""
-        self.links += [value for name, value in attrs if (tag, name) == ("a", "href") and value]
-
-
-def _child(folder: str, link: str) -> tuple[str, str] | None:
-    """Name and address of a link's target, where that is a child of the folder and no other."""
-    try:
-        here, there = urlsplit(folder), urlsplit(urljoin(folder, link.strip()))
-        same = (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port)
-    except ValueError:
-        return None
-    rest = there.path.removeprefix(here.path)
-    name = unquote(rest.rstrip("/"))
-    below = there.path.startswith(here.path) and name and "/" not in name
-    if not (same and below) or there.query or name in (".", ".."):
-        return None
-    return name, folder + rest

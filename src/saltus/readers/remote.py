@@ -33,8 +33,9 @@ from saltus.readers.download import (
     unchanged,
 )
 from saltus.readers.files import bringers
-from saltus.readers.listing import HTML, Behind, Info, Remote, behind
+from saltus.readers.listing import Behind, Info, Remote, behind
 from saltus.readers.places import places
+from saltus.readers.web_index import HTML
 
 AT_ONCE = 8
 """Files that are fetched at the same time."""
