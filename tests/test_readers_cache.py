@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from reading import Tables, read_tables
-from saltus import store
+from saltus import pipeline, store
 from saltus.cli import main
 from saltus.errors import ReadError
 from saltus.readers import cache, cached, files, reader
@@ -214,31 +214,21 @@ def test_other_code_reads_anew(
     assert len(reads) == 2
 
 
+def test_other_tables_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    cached._code.cache_clear()
+    before = cached._code()
+    cached._code.cache_clear()
+    monkeypatch.setattr(cached, "schema", lambda table: pl.Schema({"value": pl.String}))
+    assert cached._code() != before
+    cached._code.cache_clear()
+
+
 def _cut(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
 
 def _flipped(data: bytes) -> bytes:
-    place = data.index(b"PAR1") + 60
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-
-
-def _rebuilt(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[bytes], bytes]:
-    """The same archive, its sums right, with other frames in it."""
-
-    def damage(data: bytes) -> bytes:
-        made = BytesIO()
-        with zipfile.ZipFile(BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
-            for name in old.namelist():
-                raw = old.read(name)
-                if name.endswith("reported"):
-                    frame = BytesIO()
-                    change(pl.read_parquet(BytesIO(raw))).write_parquet(frame)
-                    raw = frame.getvalue()
-                new.writestr(name, raw)
-        return made.getvalue()
-
-    return damage
+    return data[:60] + bytes([data[60] ^ 1]) + data[61:]
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -246,8 +236,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut": _cut,
     "flipped": _flipped,
     "no archive": lambda data: b"x" * len(data),
-    "another type": _rebuilt(lambda frame: frame.with_columns(pl.col("value").cast(pl.String))),
-    "another column": _rebuilt(lambda frame: frame.with_columns(strange=1)),
+    "no contents": lambda data: data[: -cached._END.size],
+    "contents of a strange size": lambda data: data[:-4] + b"\xff" * 4,
 }
 
 
@@ -318,13 +308,68 @@ def test_only_files_that_a_reader_opens_are_watched(tmp_path: Path) -> None:
         with opened(path):
             pass
         is_there(tmp_path / "absent")
-    assert inner == outer == {path, tmp_path / "absent"}
+    assert inner.paths == outer.paths == {path, tmp_path / "absent"}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_is_read_in_order_is_hashed_on_its_way(tmp_path: Path, packed: bool) -> None:
+    path, data = tmp_path / "a", os.urandom(3 << 20)
+    path.write_bytes(gzip.compress(data, 1) if packed else data)
+    with files.watched() as seen, opened(path) as (_, stream):
+        while stream.read(100_000):
+            pass
+    assert seen.digests == {path: hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+@pytest.mark.parametrize("order", ["part", "again", "backwards", "skipped"])
+def test_no_digest_is_told_of_what_was_not_read_in_order(tmp_path: Path, order: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(os.urandom(3 << 20))
+    with files.watched() as seen, opened(path) as (raw, _):
+        if order in ("backwards", "skipped"):
+            raw.seek(1 << 20)
+        raw.read(2 << 20)
+        if order == "backwards":
+            raw.seek(0)
+            raw.read(1 << 20)
+        if order == "again":
+            raw.seek(0)
+            raw.read()
+    right = {path: hashlib.sha256(path.read_bytes()).hexdigest()} if order == "again" else {}
+    assert seen.digests == right
+
+
+def test_a_new_file_is_read_once_and_its_digest_is_right(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(tmp_path)
+    monkeypatch.setattr(files, "SETTLED_SECONDS", -60.0)  # as if it had been there for long
+    with monkeypatch.context() as only:
+        only.setattr(files, "_digest", lambda path: pytest.fail("it is read for its digest alone"))
+        first = read_tables([path])
+    assert first.summary.inputs[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert same(read_tables([path]), first)
+    assert reads == [path.name]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(tmp_path)
+    monkeypatch.setattr(files, "SETTLED_SECONDS", -60.0)
+    (plain,) = (entry for entry in reader.READERS if entry.name == "plain")
+    batches = cached.cached(path, plain, reader.Options())
+    next(batches)
+    path.write_text(path.read_text() * 2)
+    list(batches)
+    assert not [file for file in folder.rglob("*") if file.is_file()]
+    assert cache.digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path: Path, folder: Path) -> None:
     places = []
     for number in range(4):
-        place = folder / cache.LOGS / f"{number}.zip"
+        place = folder / cache.LOGS / str(number)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(b"x" * 10)
         os.utime(place, (OLD + number, OLD + number))
@@ -356,3 +401,31 @@ def test_the_command_shows_and_clears(tmp_path: Path, folder: Path) -> None:
     assert str(folder) in run("cache").stderr
     run("cache", "--clear")
     assert logs() == 0
+
+
+def test_a_digest_that_is_told_later_is_of_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(tmp_path)
+    monkeypatch.setattr(files, "SETTLED_SECONDS", -60.0)
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    later, other, at_once = (cache.digest_later(path, cached) for cached in (True, True, False))
+    assert later() == at_once() == right
+    path.write_text(path.read_text() * 2)
+    assert at_once() == right
+    assert other() == "changed while it was read"
+
+
+def test_a_new_log_is_hashed_while_the_pipeline_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = table(tmp_path), tmp_path / "audit"
+    monkeypatch.setattr(files, "SETTLED_SECONDS", -60.0)
+    with monkeypatch.context() as only:
+        only.setattr(files, "_digest", lambda path: pytest.fail("it is read for its digest alone"))
+        pipeline.read(path, out)
+    inputs = json.loads((out / "manifest.json").read_text())["stages"]["read"]["options"]["inputs"]
+    assert inputs == [[str(path), None, hashlib.sha256(path.read_bytes()).hexdigest()]]
+    assert not pipeline.read(path, out)
+    path.write_text(path.read_text() * 2)
+    assert pipeline.read(path, out)

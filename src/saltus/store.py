@@ -276,7 +276,7 @@ def run_stage(
     manifest: dict[str, Any],
     verb: str,
     reads: tuple[type[Table], ...],
-    options: Mapping[str, Any],
+    options: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
     make: Callable[[TableWriter], None],
     writes: tuple[type[Table], ...],
 ) -> bool:
@@ -287,20 +287,26 @@ def run_stage(
         manifest: its manifest; the stage's record is put into it.
         verb: name of the stage.
         reads: tables that decide its result.
-        options: arguments that decide its result.
+        options: arguments that decide its result; or what gives them, which is asked after the
+            work where nothing was there to compare them with.
         make: does the work.
         writes: tables that exist afterwards.
 
     Returns:
         Whether the work was done (False: the folder already held its result).
     """
-    mark = stamp(draft, reads, options)
     stage = manifest["stages"].get(verb)
+    if stage and callable(options):
+        options = options()
+    mark = "" if callable(options) else stamp(draft, reads, options)
     if stage and stage["stamp"] == mark and all(has(draft, table) for table in writes):
         return False
     writer = TableWriter(draft)
     make(writer)
     writer.close(*writes)
+    if callable(options):
+        options = options()
+        mark = stamp(draft, reads, options)
     manifest["stages"][verb] = {
         "stamp": mark,
         "options": dict(options),

@@ -37,7 +37,7 @@ class Job:
         self,
         verb: str,
         reads: tuple[type[Table], ...],
-        options: Mapping[str, Any],
+        options: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
         make: Callable[[store.TableWriter], None],
         writes: tuple[type[Table], ...],
     ) -> bool:

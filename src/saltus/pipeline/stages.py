@@ -105,25 +105,26 @@ def read_before(source: Source, out: Path | str | None) -> Path | None:
 
 def read(job: Job, source: Source) -> bool:
     """Files to `models`, `responses`, `reported` and `findings`."""
-    from saltus.readers.cache import digest
-    from saltus.readers.files import sha256
+    from saltus.readers.cache import digest_later
     from saltus.readers.read import find
     from saltus.readers.read import read as read_paths
 
-    digest_of = digest if source.cached else sha256
     found = find(
         source.paths, cached=source.cached, progress=lambda share: job.progress("fetch", share)
     )
-    options = {
-        "columns": dict(source.columns),
-        "task": source.task,
-        "filtered": source.filtered,
-        "keep_going": source.keep_going,
-        "require_facts": source.require_facts,
-        "inputs": [[file.name, file.model, digest_of(file.path)] for file in found],
-        "models": [str(source.models), sha256(source.models)] if source.models else None,
-        "loss": _loss_digest(source.loss),
-    }
+    digests = {file.path: digest_later(file.path, source.cached) for file in found}
+
+    def options() -> dict[str, Any]:
+        return {
+            "columns": dict(source.columns),
+            "task": source.task,
+            "filtered": source.filtered,
+            "keep_going": source.keep_going,
+            "require_facts": source.require_facts,
+            "inputs": [[file.name, file.model, digests[file.path]()] for file in found],
+            "models": [str(source.models), store.sha256(source.models)] if source.models else None,
+            "loss": _loss_digest(source.loss),
+        }
 
     def make(writer: store.TableWriter) -> None:
         summary = read_paths(

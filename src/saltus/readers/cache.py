@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,15 +41,41 @@ def digest(path: Path) -> str:
     mark = mark_of(path) if path.is_file() else None
     if mark is None or path.stat().st_size < SMALLEST:
         return sha256(path)
-    place = cache_folder() / DIGESTS / short_hash(str(path.absolute()))
     with suppress(OSError, ValueError):
-        line, check = place.read_text(encoding="ascii").split("\n")
+        line, check = _digest_of(path).read_text(encoding="ascii").split("\n")
         if short_hash(line) == check and line.startswith(f"{mark} "):
             return line.rpartition(" ")[2]
-    line = f"{mark} {sha256(path)}"
-    if mark_of(path) == mark:
-        _put(place, f"{line}\n{short_hash(line)}".encode())
-    return line.rpartition(" ")[2]
+    found = sha256(path)
+    remember(path, mark, found)
+    return found
+
+
+def remember(path: Path, mark: str, found: str) -> None:
+    """Keep the digest of a file that is still what it was when the mark was taken."""
+    if mark_of(path) == mark and path.stat().st_size >= SMALLEST:
+        line = f"{mark} {found}"
+        _put(_digest_of(path), f"{line}\n{short_hash(line)}".encode())
+
+
+def is_new(path: Path) -> bool:
+    """Whether no digest of a large file was ever kept, and so nothing that goes by it."""
+    return path.is_file() and mark_of(path) is not None and not _digest_of(path).exists()
+
+
+def digest_later(path: Path, cached: bool) -> Callable[[], str]:
+    """What gives the digest of a file as it is now.
+
+    Whoever reads a new file next hashes it on the way, so that it need not be read for that.
+    """
+    if cached and is_new(path):
+        mark = mark_of(path)
+        return lambda: digest(path) if mark_of(path) == mark else "changed while it was read"
+    found = digest(path) if cached else sha256(path)
+    return lambda: found
+
+
+def _digest_of(path: Path) -> Path:
+    return cache_folder() / DIGESTS / short_hash(str(path.absolute()))
 
 
 def short_hash(text: str) -> str:

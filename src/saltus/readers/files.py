@@ -16,8 +16,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar, cast
 
@@ -53,13 +54,26 @@ def _faults_named(path: Path) -> Iterator[None]:
         raise ReadError(f"cannot be read ({fault.strerror or fault})", path) from None
 
 
-_watchers: list[set[Path]] = []
+@dataclass
+class Seen:
+    """What happens to files while they are watched.
+
+    Args:
+        paths: files that were opened, or looked for.
+        digests: SHA-256 of those that were read in order, from the first byte to the last.
+    """
+
+    paths: set[Path] = field(default_factory=set)
+    digests: dict[Path, str] = field(default_factory=dict)
+
+
+_watchers: list[Seen] = []
 
 
 @contextmanager
-def watched() -> Iterator[set[Path]]:
-    """The files that are opened, or looked for, while the block runs."""
-    seen = set[Path]()
+def watched() -> Iterator[Seen]:
+    """What is opened, looked for and read while the block runs."""
+    seen = Seen()
     _watchers.append(seen)
     try:
         yield seen
@@ -69,7 +83,7 @@ def watched() -> Iterator[set[Path]]:
 
 def _seen(path: Path) -> None:
     for watcher in _watchers:
-        watcher.add(path.absolute())
+        watcher.paths.add(path.absolute())
 
 
 bringers: list[Callable[[Path], bool]] = []
@@ -80,6 +94,48 @@ def is_there(path: Path) -> bool:
     """Whether a file lies beside the one that is read."""
     _seen(path)
     return path.is_file() or any(bring(path.absolute()) for bring in bringers)
+
+
+class _Hashed(RawIOBase):
+    """A file whose bytes are hashed on their way, which saves to read it once more for that."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._sha256, self._hashed = file, hashlib.sha256(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._file.seek(place, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        place = self._file.tell()
+        size: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        if place == self._hashed:
+            self._sha256.update(memoryview(buffer)[:size])
+            self._hashed += size
+        return size
+
+    def digest(self) -> str | None:
+        """Of the whole file; nothing where not all of it was read in order."""
+        whole = self._hashed == self._file.seek(0, 2)
+        return self._sha256.hexdigest() if whole else None
+
+
+@contextmanager
+def _hashed(path: Path, file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The file, or the same hashed on its way where somebody watches."""
+    if not _watchers:
+        yield file
+        return
+    raw = _Hashed(file)
+    yield cast(IO[bytes], BufferedReader(raw))
+    if digest := raw.digest():
+        for watcher in _watchers:
+            watcher.digests[path.absolute()] = digest
 
 
 @contextmanager
@@ -96,16 +152,17 @@ def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise ReadError("is not a regular file; give a file or a folder of files", path)
-        with path.open("rb") as raw:
-            magic = raw.read(2)
+        with path.open("rb", buffering=0) as file:
+            magic = file.read(2)
             if not magic:
                 raise ReadError("the file is empty", path)
-            raw.seek(0)
-            if magic == b"\x1f\x8b":
-                with gzip.GzipFile(fileobj=raw) as stream:
-                    yield raw, cast(IO[bytes], stream)
-            else:
-                yield raw, raw
+            file.seek(0)
+            with _hashed(path, file) as raw:
+                if magic == b"\x1f\x8b":
+                    with gzip.GzipFile(fileobj=raw) as stream:
+                        yield raw, cast(IO[bytes], stream)
+                else:
+                    yield raw, raw
 
 
 def head_bytes(path: Path) -> bytes:

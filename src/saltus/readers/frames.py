@@ -51,6 +51,12 @@ def nested(flat: pl.Series, lengths: NDArray[np.int64]) -> pl.Series:
     return every.join(lists, on="row", how="left", maintain_order="left")["cells"]
 
 
+def all_alike(cells: pl.Series) -> bool:
+    """Whether all cells say the same, or all are null; far cheaper than `unique`."""
+    nulls = cells.null_count()
+    return nulls == len(cells) or (not nulls and bool((cells == cells[0]).all()))
+
+
 def table_of(rows: Sequence[Mapping[str, Any]], table: type[Table]) -> pl.DataFrame | None:
     """Rows of a table, with those of its columns that they have; nothing where there are none."""
     used = set(chain.from_iterable(rows))

@@ -16,9 +16,20 @@ from numpy.typing import NDArray
 from saltus.errors import SaltusError
 from saltus.readers import facts as known
 from saltus.readers.facts import FACTS, Facts
+from saltus.readers.frames import all_alike
 from saltus.readers.models import UserModels
 from saltus.readers.reader import Batch, Finding, Reader, finding
-from saltus.tables import Findings, Models, Reported, Responses, Stops, Table, conform, schema
+from saltus.tables import (
+    Findings,
+    Models,
+    Reported,
+    Responses,
+    Stops,
+    Table,
+    cells,
+    conform,
+    schema,
+)
 
 Sink = Callable[[type[Table], pl.DataFrame], None]
 """Takes a table's class and some of its rows."""
@@ -117,7 +128,7 @@ class Gathered:
             if table is Responses and "filter" in frame.columns:
                 frame = self._chosen(frame)
             whole = conform(self._numbered(frame, table), table)
-            names = whole["model"].unique().to_list()
+            names = _different(whole, "model")["model"].to_list()
             self.seen.update(names)
             if reader.needs_model_facts:
                 self.needy.update(names)
@@ -127,8 +138,7 @@ class Gathered:
 
     def _chosen(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The answers of the filter that the user chose; all are remembered by name."""
-        seen = frame.select("model", "task", "filter").unique(maintain_order=True)
-        for model, task, name in seen.iter_rows():
+        for model, task, name in _different(frame, "model", "task", "filter").iter_rows():
             self.filters.setdefault((model, task), set()).add(name)
         if self.filtered is None:
             return frame
@@ -168,23 +178,22 @@ class Gathered:
         answers = table is Responses
         if not answers and "item" not in frame.columns:
             return frame
-        part = "filter" if answers else "metric"
-        absent = [n for n in (part, "sample") if n not in frame.columns]
-        frame = frame.with_columns(
-            pl.lit(None, pl.Int64 if name == "sample" else pl.String).alias(name) for name in absent
-        )
-        key = pl.struct("model", "task", "item", part, "sample").hash(seed=0)
-        keys = frame.select(key.alias("key"))
+        names = ("model", "task", "item", "filter" if answers else "metric", "sample")
+        key = pl.DataFrame([cells(frame, name, table) for name in names])
+        keys = key.hash_rows(seed=0).alias("key")
         seen = self.answers if answers else self.values
-        count = pl.Series("count", seen.before(keys["key"].to_numpy()))
+        count = pl.Series("count", seen.before(keys.to_numpy()))
         if seen.last_repeats:
-            count = keys.select(pl.int_range(pl.len()).over("key") + count).to_series()
+            again = pl.DataFrame([keys, count]).select(pl.int_range(pl.len()).over("key") + count)
+            count = again.to_series()
         if answers and (count > 0).any():
             again = frame.select("model", "task", count.alias("count")).filter(pl.col("count") > 0)
             for model, task, rows in again.group_by("model", "task").len().iter_rows():
                 self.repeats[model, task] += rows
+        if "sample" not in frame.columns and not frame["item"].null_count():
+            return frame.hstack([count.alias("sample")])
         number = pl.when(pl.col("item").is_not_null()).then(
-            pl.coalesce("sample", pl.lit(count.alias("count")))
+            pl.coalesce(key["sample"], pl.lit(count.alias("count")))
         )
         return frame.with_columns(number.alias("sample"))
 
@@ -253,6 +262,13 @@ class Gathered:
                     "column step"
                 )
                 self.note(finding("model_facts", message, severity="warning", count=count))
+
+
+def _different(frame: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """The different rows of some columns, in order; mostly all rows of a batch are alike."""
+    chosen = frame[list(names)]
+    alike = all(map(all_alike, chosen))
+    return chosen.head(1) if alike else chosen.unique(maintain_order=True)
 
 
 def _model_row(place: Mapping[str, Any], facts: Facts) -> dict[str, Any]:

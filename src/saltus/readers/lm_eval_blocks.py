@@ -86,21 +86,21 @@ def answers_of_lines(samples: Sequence[Any], choices: bool) -> Answers | None:
         samples: the lines.
         choices: whether they are multiple choice; else generated text.
     """
-    targets, replies = _column(samples, "target"), _column(samples, "filtered_resps")
+    targets, replies = column(samples, "target"), column(samples, "filtered_resps")
     if not (_all(targets, str) and _all(replies, list)):
         return None
     found = _choices(samples, targets, replies) if choices else _texts(targets, replies)
     if found is not None:
-        found.item = list(map(str, _column(samples, "doc_id")))
-        found.item_hash = _column(samples, "doc_hash")
-        found.prompt_hash = _column(samples, "prompt_hash")
-        found.filtered = _column(samples, "filter")
+        found.item = list(map(str, column(samples, "doc_id")))
+        found.item_hash = column(samples, "doc_hash")
+        found.prompt_hash = column(samples, "prompt_hash")
+        found.filtered = column(samples, "filter")
     return found
 
 
 def scores_of_lines(samples: Sequence[Any], name: str) -> list[float] | None:
     """One score of many lines; nothing unless all are finite numbers."""
-    values = _column(samples, name)
+    values = column(samples, name)
     if not set(map(type, values)) <= {float, int}:
         return None
     try:
@@ -110,7 +110,7 @@ def scores_of_lines(samples: Sequence[Any], name: str) -> list[float] | None:
     return numbers.tolist() if np.isfinite(numbers).all() else None
 
 
-def _column(samples: Sequence[Any], name: str) -> list[Any]:
+def column(samples: Sequence[Any], name: str) -> list[Any]:
     """One field of all lines, at the speed of C."""
     return list(map(attrgetter(name), samples))
 
@@ -129,8 +129,8 @@ def _texts(targets: list[str], replies: list[list[Any]]) -> Answers | None:
 def _choices(
     samples: Sequence[Any], targets: list[str], pairs: list[list[Any]]
 ) -> Answers | None:  # fmt: skip
-    requests = _column(samples, "arguments")
-    if not _all(requests, dict) or {*map(type, _column(samples, "acc_mutual_info"))} != {UnsetType}:
+    requests = column(samples, "arguments")
+    if not _all(requests, dict) or {*map(type, column(samples, "acc_mutual_info"))} != {UnsetType}:
         return None
     counts = list(map(len, pairs))
     if min(counts) < 2 or list(map(len, requests)) != counts:

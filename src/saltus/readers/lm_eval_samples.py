@@ -19,7 +19,7 @@ from saltus.readers.facts import find_model
 from saltus.readers.files import FAULTS, Block, collection_paused, is_there, line_blocks
 from saltus.readers.frames import DataType, list_series
 from saltus.readers.lm_eval import Run, metric_name, read_run
-from saltus.readers.lm_eval_blocks import Answers, answers_of_lines, scores_of_lines
+from saltus.readers.lm_eval_blocks import Answers, answers_of_lines, column, scores_of_lines
 from saltus.readers.lm_eval_lines import (
     Answer,
     Line,
@@ -159,7 +159,7 @@ class _Rows:
             return False
         stated = list(self._metrics)
         # blank lines are passed over, which would shift the numbers
-        if len(samples) != block.lines or any(sample.metrics != stated for sample in samples):
+        if len(samples) != block.lines or column(samples, "metrics").count(stated) < block.lines:
             return False
         answers = answers_of_lines(samples, self._choices)
         scores = [
@@ -210,7 +210,7 @@ class _Rows:
         """Lines that were added in blocks become a part of their own, in order."""
         if self._lines:
             lines = pl.Series("line", self._lines, dtype=pl.Int64)
-            self._parts.append(self._usual.frame().with_columns(lines))
+            self._parts.append(self._usual.frame().hstack([lines]))
             self._lines, self._usual = [], Answers()
 
     def _flush_closer(self) -> None:
@@ -294,13 +294,13 @@ class _Rows:
         return Batch(models, self._placed(responses), self._placed(reported))
 
     def _reported(self) -> pl.DataFrame | None:
-        types = {"line": pl.Int64, "item": pl.String, "value": pl.Float64}
-        parts = [
-            pl.DataFrame(dict(zip(types, cells, strict=True)), schema=types).with_columns(
-                metric=pl.lit(name)
-            )
-            for name, cells in self.scores.items()
-        ]
+        parts = []
+        for name, (lines, items, values) in self.scores.items():
+            line = pl.Series("line", lines, dtype=pl.Int64)
+            item = pl.Series("item", items, dtype=pl.String)
+            value = pl.Series("value", values, dtype=pl.Float64)
+            metric = pl.Series("metric", [name]).new_from_index(0, len(lines))
+            parts.append(pl.DataFrame([line, item, value, metric]))
         return pl.concat(parts) if parts else None
 
     def _placed(self, frame: pl.DataFrame | None) -> pl.DataFrame | None:
@@ -308,7 +308,7 @@ class _Rows:
             return None
         source = pl.concat_str(pl.lit(f"{self.path.name}:"), pl.col("line").cast(pl.String))
         place = {"model": pl.lit(self.model), "task": pl.lit(self.task), "source": source}
-        return frame.with_columns(**place).drop("line")
+        return frame.select(pl.exclude("line"), **place)
 
     def findings(self) -> Iterator[Finding]:
         """What was not kept."""
