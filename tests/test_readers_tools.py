@@ -132,6 +132,24 @@ def test_an_openai_evals_log_without_its_end_is_named(tmp_path: Path) -> None:
     assert found.named("read.unfinished_run")[0]["severity"] == "warning"
 
 
+def test_openai_evals_may_record_and_report_anything(tmp_path: Path) -> None:
+    spec = {"spec": {"model_name": "gpt2", "eval_name": "e"}}
+    match = {"sample_id": "1", "type": "match", "data": {"correct": True, "sampled": "a"}}
+    odd = [{"sample_id": "1", "type": "extra", "data": data} for data in ([1], "x", None, 3)]
+    for report in ([0.5], None, {"accuracy": {"mean": 0.5}}):
+        found = read(write(tmp_path / "log.jsonl", [spec, match, *odd, {"final_report": report}]))
+        assert found.responses.select("model", "output").rows() == [("gpt2", "a")]
+        assert found.reported["value"].to_list() == [1.0]
+
+
+def test_openai_evals_report_a_standard_error_and_costs_that_are_no_scores(tmp_path: Path) -> None:
+    spec = {"spec": {"completion_fns": ["m"], "eval_name": "e"}}
+    report = {"accuracy": 0.5, "f1_score": 0.6, "boostrap_std": 0.125, "usage_total_tokens": 900}
+    found = read(write(tmp_path / "log.jsonl", [spec, {"final_report": report}]))
+    wanted = [("accuracy", 0.5, 0.125), ("f1_score", 0.6, None)]
+    assert found.reported.select("metric", "value", "stderr").rows() == wanted
+
+
 # lm-evaluation-harness 0.3
 
 

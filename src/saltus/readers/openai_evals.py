@@ -15,27 +15,36 @@ from saltus.readers.records import Row, Rows, line_records, model_row, number, t
 
 
 class Spec(msgspec.Struct):
-    """The first line: what was run."""
+    """The first line: what was run; the first releases wrote one model's name."""
 
     completion_fns: list[str] = []
     eval_name: str | None = None
+    model_name: str | None = None
 
 
 class Event(msgspec.Struct):
-    """One line: the specification, the final report, or something that happened to a sample."""
+    """One line: the specification, the final report, or something that happened to a sample.
+
+    The recorder writes whatever an evaluation hands it as report, or as data of its own events.
+    """
 
     spec: Spec | None = None
-    final_report: dict[str, Any] | None = None
+    final_report: Any = None
     sample_id: str | None = None
     type: str | None = None
-    data: dict[str, Any] = {}
+    data: Any = None
 
 
 _EVENT = msgspec.json.Decoder(Event)
+ERRORS = ("boostrap_std", "bootstrap_std")
+"""The standard error of the accuracy, as the writer spells it: deviation over half samples."""
+COSTS = "usage_"
+"""Counts of tokens in the report are no scores."""
 
 
 def _sniff(head: Head) -> bool:
-    return "spec" in head.keys and '"completion_fns"' in head.text
+    named = ('"completion_fns"', '"model_name"')
+    return "spec" in head.keys and '"eval_name"' in head.text and any(n in head.text for n in named)
 
 
 @reader(sniff=_sniff, source="OpenAI evals, event log of `oaieval`")
@@ -55,6 +64,10 @@ def openai_evals(path: Path, options: Options) -> Iterator[Batch]:
             yield log.rows.batch()
     log.finish()
     yield log.rows.batch()._replace(findings=(*faults.findings(), *log.findings()))
+
+
+def _members(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 class _Log:
@@ -79,31 +92,36 @@ class _Log:
         place = {"model": name, "task": self.task, "source": f"{self.path.name}:{line}"}
         if event.final_report is not None:
             self.finished = True
-            self._report(place, event.final_report)
+            self._report(place, _members(event.final_report))
         elif event.sample_id is not None:
-            self._sample({**place, "item": event.sample_id}, event, line)
+            sample = {**place, "item": event.sample_id}
+            self._sample(sample, event.type, _members(event.data), line)
 
     def _begin(self, spec: Spec, line: int) -> None:
-        name = self.options.model or ",".join(spec.completion_fns)
+        name = self.options.model or ",".join(spec.completion_fns) or spec.model_name
         if not name:
             raise ReadError("is empty; say NAME=PATH", self.path, line, "completion_fns")
         self.model, self.task = model_row(name), self.task or spec.eval_name or self.path.stem
 
     def _report(self, place: Row, report: dict[str, Any]) -> None:
+        error = next((number(report[name]) for name in ERRORS if name in report), None)
         for metric, value in report.items():
-            if (value := number(value)) is not None:
-                self.rows.reported.append({**place, "metric": metric, "value": value})
+            if metric in ERRORS or metric.startswith(COSTS) or (value := number(value)) is None:
+                continue
+            stderr = error if metric == "accuracy" else None
+            row = {**place, "metric": metric, "value": value, "stderr": stderr}
+            self.rows.reported.append(row)
 
-    def _sample(self, place: Row, event: Event, line: int) -> None:
-        if event.type == "sampling":
-            self.asked[place["item"]] = (line, event.data)
-        elif event.type == "match":
-            self._match(place, event.data)
-        elif event.type == "metrics":
-            for metric, value in event.data.items():
+    def _sample(self, place: Row, kind: str | None, data: dict[str, Any], line: int) -> None:
+        if kind == "sampling":
+            self.asked[place["item"]] = (line, data)
+        elif kind == "match":
+            self._match(place, data)
+        elif kind == "metrics":
+            for metric, value in data.items():
                 if (value := number(value)) is not None:
                     self.rows.reported.append({**place, "metric": metric, "value": value})
-        elif event.type == "error":
+        elif kind == "error":
             self.errors += 1
 
     def _match(self, place: Row, data: dict[str, Any]) -> None:
