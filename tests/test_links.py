@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saltus.metrics.metric import METRICS, Metric, find
-from saltus.verdicts.links import LINKS, Points, to_link
+from saltus.verdicts.links import LINKS, Points, even_guess, to_link
 
 
 def points(value: float, variance: float = 1e-6, **known: float) -> Points:
@@ -31,7 +31,7 @@ def test_better_values_have_a_higher_z(metric: Metric) -> None:
     if low is None and high == 0.0:
         start = -0.3
     step = 0.05 if metric.better == "higher" else -0.05
-    chance = {"chance": 0.75} if metric.link == "skill" else {}
+    chance = {"chance": 0.75} if metric.link == "brier" else {}
     worse, better = (to_link(metric, points(v, **chance)).z[0] for v in (start, start + step))
     assert better > worse
 
@@ -41,7 +41,7 @@ def test_the_variance_is_that_of_the_delta_method(metric: Metric) -> None:
     value = {"perplexity": 7.0}.get(str(metric.link), 0.3)
     if metric.bounds == (None, 0.0):
         value = -0.3
-    shape = {"units": 1e9, "chance": 0.75 if metric.link == "skill" else 0.1}
+    shape = {"units": 1e9, "chance": 0.75 if metric.link == "brier" else 0.1}
     sigma = 1e-3  # far above the binomial floor of 1e9 units
     z, variance = to_link(metric, points(value, sigma**2, **shape))
     ends = [to_link(metric, points(value + d, sigma**2, **shape)).z[0] for d in (-1e-5, 1e-5)]
@@ -61,6 +61,40 @@ def test_the_power_law_is_straight_on_the_link() -> None:
     by_error = to_link(named("token_error_rate"), Points(error, loss * 0, many, many, nothing))
     assert np.diff(by_loss.z) == pytest.approx(0.3 * np.log(10))
     assert by_error.z == pytest.approx(by_loss.z, abs=1e-6)
+
+
+@pytest.mark.parametrize("choices", [2, 4, 10, 40])
+def test_an_even_margin_is_straight_under_every_brier_score(choices: int) -> None:
+    margin = np.linspace(-1.0, 6.0, 8)
+    p = np.exp(margin) / (np.exp(margin) + choices - 1)
+    total = (1 - p) ** 2 + (1 - p) ** 2 / (choices - 1)  # the rest spread evenly
+    nothing, guess = np.full(8, np.nan), np.full(8, 1 - 1 / choices)
+    for name, share in (
+        ("brier_sum", 1), ("brier_mean", choices),
+        ("calibration_multiple_choice_brier_score", choices),
+    ):  # fmt: skip
+        given = Points(total / share, 0 * p, nothing, nothing, guess / share)
+        z = to_link(named(name), given).z
+        np.testing.assert_allclose(z, margin - np.log(choices - 1), rtol=1e-9, atol=1e-9)
+    even = even_guess(named("brier_sum"), "expit", 1 / choices)
+    assert even == pytest.approx(-np.log(choices - 1))
+
+
+def test_a_brier_score_worse_than_an_even_wrong_answer_has_no_place() -> None:
+    z = [to_link(named("brier_sum"), points(b, chance=0.75)).z[0] for b in (1.33, 1.34)]
+    assert np.isfinite(z[0])
+    assert np.isnan(z[1])  # beyond K / (K - 1)
+    assert np.isnan(to_link(named("brier_sum"), points(0.5)).z[0])  # chance not known
+
+
+def test_where_an_even_guess_lies() -> None:
+    assert even_guess(named("choice_log_loss"), "exp_exp", 0.25) == pytest.approx(
+        to_link(named("choice_log_loss"), points(np.log(4.0))).z[0]
+    )
+    assert even_guess(named("soft_log_prob"), "exp_exp", 0.25) == pytest.approx(
+        to_link(named("soft_log_prob"), points(-np.log(4.0))).z[0]
+    )
+    assert np.isnan(even_guess(named("target_log_loss"), "exp_exp", 0.25))
 
 
 def test_zero_errors_are_clipped_by_the_number_of_tokens() -> None:
@@ -86,4 +120,5 @@ def test_certainty_has_no_place_on_the_logit(end: float) -> None:
 
 
 def test_every_link_is_used() -> None:
-    assert {metric.link for metric in LINKED} == set(LINKS)
+    # metrics of a user's own file may state the identity
+    assert {metric.link for metric in LINKED} == set(LINKS) - {"identity"}

@@ -54,7 +54,7 @@ def test_facts_are_complete(entry: Metric) -> None:
         assert high is not None
     if entry.link == "logit":
         assert entry.bounds == (0.0, 1.0)
-    if entry.link == "skill":
+    if entry.link == "brier":
         assert entry.chance != "none"
     assert entry.function is None or entry.summary.endswith(".")
 

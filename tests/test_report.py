@@ -490,7 +490,8 @@ def test_unlink_undoes_the_link_of_every_metric(name: str) -> None:
     value = low + 0.4 * ((high - low) if high is not None else 5.0)
     value = value + 1.0 if metric.link == "perplexity" else value
     value = -2.0 if metric.better == "higher" and metric.link == "nll" else value
-    chance = low + 0.9 * ((high or 1.0) - low) if metric.link == "skill" else math.nan
+    chance = {"brier_sum": 0.75, "brier_mean": 0.1875}.get(str(metric.chance), math.nan)
+    value = 0.8 * chance if metric.link == "brier" else value
     one = [np.array([number]) for number in (value, 1e-4, 1e12, 1e12, chance)]
     z = to_link(metric, Points(*one)).z
     inverse = unlink(metric, None if math.isnan(chance) else chance)

@@ -193,7 +193,7 @@ def weighted_log_probabilities(choice_logprobs: Ragged, target_index: FloatArray
     reaction="continuous",
     source=f"{BIG_BENCH}, `measure_calibration_multiple_choice_brier_score`",
     chance="brier_mean",
-    link="skill",
+    link="brier",
     kind="set",
 )
 def calibration_multiple_choice_brier_score(

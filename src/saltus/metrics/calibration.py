@@ -2,6 +2,11 @@
 
 Bins are stated where they are used. A Brier score that falls towards that of an even guess is
 calibration, not ability; the resolution is what is left of it (science.md 2.5).
+
+Neither the resolution nor the skill has a link scale, so that no verdict rests on them: where a
+margin grows evenly or like a power of scale they bend, and were called broken in up to .53 and .29
+of such families (docs/experiments.md). Without the number of choices the skill is no function of
+the probability of the right choice, and the bins put a floor under the resolution.
 """
 
 from __future__ import annotations
@@ -186,7 +191,6 @@ def calibration_reliability(choice_logprobs: Ragged, target_index: FloatArray) -
     reaction="continuous",
     source=MURPHY,
     chance=0.0,
-    link="identity",
     kind="set",
 )
 def calibration_resolution(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:
@@ -226,7 +230,6 @@ def calibration_uncertainty(choice_logprobs: Ragged, target_index: FloatArray) -
     source="Murphy 1973; base: the label frequencies, sum_j pi_j (1 - pi_j), not 1 - 1/K",
     aliases=("bss", "brier_skill_score"),
     chance=0.0,
-    link="identity",
     kind="set",
 )
 def brier_skill(choice_logprobs: Ragged, target_index: FloatArray) -> SetValue:

@@ -28,6 +28,8 @@ def level(chance: Chance, choices: FloatArray) -> FloatArray:
             return (1.0 - even) * even
         case "log":
             return -np.log(even)
+        case "minus_log":
+            return np.log(even)
         case "none":
             return np.full_like(choices, np.nan)
         case _:

@@ -126,7 +126,7 @@ def correct_choice_probability(choice_logprobs: Ragged, target_index: FloatArray
     source="Brier 1950, Monthly Weather Review 78(1), eq. 2; Du et al. 2024, eq. 2",
     aliases=("brier_score", "brier"),
     chance="brier_sum",
-    link="skill",
+    link="brier",
     default=True,
 )
 def brier_sum(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
@@ -157,7 +157,7 @@ def brier_sum(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     "many choices each (see `calibration_multiple_choice_brier_score`)",
     aliases=("multiple_choice_brier_score",),
     chance="brier_mean",
-    link="skill",
+    link="brier",
 )
 def brier_mean(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     """The Brier sum divided by the number of choices.
@@ -243,6 +243,7 @@ def choice_margin(choice_logprobs: Ragged, target_index: FloatArray) -> Values:
     bounds=(None, 0.0),
     reaction="continuous",
     source="OLMo ladder, `soft_log`: minus the logarithmic score of Good 1952",
+    chance="minus_log",
     link="nll",
 )
 def soft_log_prob(choice_logprobs: Ragged, target_index: FloatArray) -> Values:

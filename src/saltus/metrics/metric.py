@@ -41,8 +41,8 @@ Reasons = NDArray[np.object_]
 
 Better = Literal["higher", "lower"]
 Reaction = Literal["thresholded", "continuous"]
-Chance = float | Literal["none", "uniform", "brier_sum", "brier_mean", "log"]
-Link = Literal["nll", "perplexity", "error_rate", "identity", "logit", "skill"]
+Chance = float | Literal["none", "uniform", "brier_sum", "brier_mean", "log", "minus_log"]
+Link = Literal["nll", "perplexity", "error_rate", "identity", "logit", "brier"]
 Bounds = tuple[float | None, float | None]
 Kind = Literal["answer", "set"]
 
@@ -114,14 +114,15 @@ class Metric:
         aliases: names that harnesses use for it.
         binary: whether an item scores 0 or 1 (a tie may score between).
         chance: level under uniform guessing: a number; "uniform" 1/K, "brier_sum" 1-1/K,
-            "brier_mean" (1-1/K)/K, "log" ln K for K choices; "none" where guessing is not
-            defined.
+            "brier_mean" (1-1/K)/K, "log" ln K, "minus_log" -ln K for K choices; "none" where
+            guessing is not defined.
         partners: continuous metrics that could see what this one rounds off, best first.
         link: how a mean becomes the z of smooth scaling (higher is better), or None.
             With l = value (minus the value when higher is better) and e = the distance from
             the best bound as a share of the range: "nll" -ln l; "perplexity" -ln ln value;
-            "error_rate" -ln(-ln(1-e)); "identity" the chance-corrected mean; "logit"
-            ln(value/(1-value)); "skill" 1 - value/chance.
+            "error_rate" -ln(-ln(1-e)); "identity" the chance-corrected mean, for values
+            that do not bend near an end; "logit" ln(value/(1-value)); "brier" the logit of the
+            probability of the right choice that has this Brier score.
         default: whether it is scored when nobody asks for metrics by name.
         summary: first line of the function's docstring.
         kind: "answer": one value per answer, and the mean counts; "set": one value of all
@@ -153,6 +154,11 @@ class Metric:
     def known_as(self) -> frozenset[str]:
         """Name and aliases as `find` compares them."""
         return frozenset(map(plain, (self.name, *self.aliases)))
+
+    @property
+    def punishes_confidence(self) -> bool:
+        """Whether it improves when guesses become humble (a Brier or logarithmic score)."""
+        return self.chance in ("brier_sum", "brier_mean", "log", "minus_log")
 
     @property
     def is_loss(self) -> bool:

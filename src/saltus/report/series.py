@@ -16,6 +16,7 @@ from saltus.curves.curve import CURVES
 from saltus.metrics.metric import Metric, find
 from saltus.report.chart import Chart
 from saltus.report.text import count, number, scientific, si
+from saltus.verdicts.links import guessed_wrong
 
 Row = Mapping[str, Any]
 FloatArray = NDArray[np.float64]
@@ -231,7 +232,8 @@ def unlink(metric: Metric | None, chance: float | None) -> Inverse | None:
         "logit": lambda z: 1 / (1 + np.exp(-z)),
     }
     if chance:
-        inverses["skill"] = lambda z: (1 - z) * chance
+        wrong = float(guessed_wrong(metric, np.array(chance)))
+        inverses["brier"] = lambda z: chance * (1 / (1 + np.exp(z)) / wrong) ** 2
     return inverses.get(metric.link or "")
 
 

@@ -9,6 +9,7 @@ Cases beyond the specification of the procedure, and what is done about them:
   it (`apparent._absent_at_any_size`), else it is null.
 - Chance not known: apparent emergence is null.
 - Only a continuous metric: there is no thresholded jump to explain, so steps 2 to 5 decide.
+- A Brier or logarithmic score counts as improving below the threshold only from an even guess on.
 - A missing value is dropped for its own metric only.
 - Inverse scaling: the continuous values are turned over and steps 2 to 5 run again;
   materiality is the loss on the original gain scale.
@@ -19,16 +20,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import logit
 
 from saltus.curves.nested import Effect, effect
 from saltus.estimates.resolution import detectable_rate
+from saltus.metrics.metric import find
 from saltus.verdicts.apparent import Apparent, apparent_emergence, clear_rise
 from saltus.verdicts.below_resolution import Resolution, below_resolution
 from saltus.verdicts.breaks import BreakTest, break_test
 from saltus.verdicts.change import Slope, slope_test
 from saltus.verdicts.extrapolation import beyond_extrapolation
 from saltus.verdicts.improvement import improvement_below_threshold
+from saltus.verdicts.links import even_guess
 from saltus.verdicts.material import LEAST_GAIN, gain_at_largest
 from saltus.verdicts.measured import (
     Measured,
@@ -132,7 +134,8 @@ def gather(series: Series, rng: np.random.Generator, resamples: int) -> Evidence
     found = _steps(series, points, usable, rng, resamples)
     if usable:
         best = found.test.best if found.test else None
-        p_sub = improvement_below_threshold(points, apparent, best)
+        counted = _from_guessing_on(series, points)
+        p_sub = improvement_below_threshold(counted, apparent, best)
         below = _below_chance(series, points, apparent)
         found = replace(found, p_sub=p_sub, below_chance=below)
     elif apparent.seen and apparent.near_floor is not None:
@@ -227,10 +230,27 @@ def _detectable(series: Series) -> float | None:
     return float(rise) if np.isfinite(rise) else None
 
 
+def _even_guess(series: Series) -> float:
+    metric = find(series.partner) if series.partner else None
+    return even_guess(metric, series.gain, series.chance)
+
+
+def _from_guessing_on(series: Series, points: Measured) -> Measured:
+    """Values of a Brier or logarithmic score, those worse than an even guess as one.
+
+    Up to there it improves when confident guesses become humble, which is no ability: breaks
+    behind such an improvement were called artefacts of the metric.
+    """
+    metric, guessing = find(series.partner or ""), _even_guess(series)
+    if metric is None or not metric.punishes_confidence or np.isnan(guessing):
+        return points
+    return replace(points, y=np.maximum(points.y, guessing))
+
+
 def _below_chance(series: Series, points: Measured, apparent: Apparent) -> bool:
     """Whether the scores at the floor scales are all below guessing, where that is known."""
-    guessing = {"identity": 0.0, "expit": float(logit(series.chance))}.get(series.gain)
-    if guessing is None or not apparent.seen:
+    guessing = _even_guess(series)
+    if np.isnan(guessing) or not apparent.seen:
         return False
     floor = points.y[points.x <= apparent.floor_ends]
     return bool(floor.size and (floor < guessing).all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logit
 
 from saltus.metrics.metric import Metric
 from saltus.verdicts.series import FloatArray
@@ -51,7 +52,23 @@ def gain_of(metric: Metric | None) -> str:
     losses = ("nll", "perplexity", "error_rate")
     if metric is not None and metric.link in losses:
         return "exp_exp"
-    return "expit" if metric is not None and metric.link == "logit" else "identity"
+    return "expit" if metric is not None and metric.link in ("logit", "brier") else "identity"
+
+
+def even_guess(metric: Metric | None, gain: str, chance: float) -> float:
+    """Link-scale value of an even guess among choices; NaN where it is not known.
+
+    Args:
+        metric: the continuous metric.
+        gain: its gain map.
+        chance: share of right answers under guessing, 1/K.
+    """
+    if gain == "identity":
+        return 0.0
+    if gain == "expit":
+        return float(logit(chance))
+    logarithmic = metric is not None and metric.punishes_confidence
+    return float(-np.log(-np.log(chance))) if logarithmic and 0 < chance < 1 else float("nan")
 
 
 def ends(metric: Metric) -> tuple[float, float]:
@@ -107,10 +124,26 @@ def _logit(metric: Metric, points: Points) -> Linked:
     return Linked(np.log(p / (1 - p)), points.variance / (p * (1 - p)) ** 2)
 
 
-def _skill(metric: Metric, points: Points) -> Linked:
-    """Share of the guesser's loss that is gone: 1 - b / b_guess (science.md 2.5)."""
+def _brier(metric: Metric, points: Points) -> Linked:
+    """Logit of the probability of the right choice that has this Brier score.
+
+    With the rest spread evenly over the other choices, 1 - p = wrong * sqrt(b / b_guess) for a
+    guesser's share of wrong answers 1 - 1/K. Above K / (K - 1), worse than sure of the wrong
+    choices evenly, there is no such p.
+    """
     base = np.where(points.chance > 0, points.chance, np.nan)
-    return Linked(1 - points.value / base, points.variance / base**2)
+    root = guessed_wrong(metric, base) * np.sqrt(points.value / base)
+    p = np.where((root > 0) & (root < 1), 1 - root, np.nan)
+    slope = root / (2 * points.value)
+    return Linked(np.log(p / (1 - p)), points.variance * (slope / (p * (1 - p))) ** 2)
+
+
+def guessed_wrong(metric: Metric, chance: FloatArray) -> FloatArray:
+    """1 - 1/K from the Brier score of an even guess: 1 - 1/K as a sum, (1 - 1/K) / K as a mean."""
+    if metric.chance == "brier_sum":
+        return chance
+    root = np.sqrt(np.maximum(1 - 4 * chance, 0.0))
+    return (1 + root) / 2
 
 
 LINKS = {
@@ -119,5 +152,5 @@ LINKS = {
     "error_rate": _error_rate,
     "identity": _identity,
     "logit": _logit,
-    "skill": _skill,
+    "brier": _brier,
 }

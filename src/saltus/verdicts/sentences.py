@@ -28,7 +28,7 @@ NOWHERE: Mapping[str | None, str] = {
     "nll": "is a loss of 0 and has no logarithm",
     "perplexity": "is a perplexity of 1 and has no logarithm of its logarithm",
     "error_rate": "is at an end of its range, with no number of units to move it off",
-    "skill": "has no known level under guessing",
+    "brier": "is worse than a wrong answer spread evenly, or has no known level under guessing,",
 }
 SHARP_RISE = 0.10
 MANY_ITEMS = 1e6
