@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from math import sqrt
 
@@ -11,15 +12,19 @@ import pytest
 
 from saltus.errors import UnknownNameError
 from saltus.estimates.estimate import estimate
+from saltus.metrics.metric import METRICS
 from saltus.metrics.score import score
 from saltus.tables import Reported, empty
 from saltus.verdicts.assemble import assemble
 from saltus.verdicts.calibrate import DESIGN, Cell, calibrate, coverage, families, series_of
 from saltus.verdicts.calibration_text import markdown
 from saltus.verdicts.evidence import gather
+from saltus.verdicts.links import Points, gain_of, to_link
 from saltus.verdicts.rates import MOST_SCALES, Rates, rates_for, summary
 from saltus.verdicts.rule import rule
 from saltus.worlds import WORLDS, generate, generate_arrays
+from saltus.worlds.choices import draw_choices
+from verdict_series import FloatArray, make
 
 TRUTHS = {"smooth": 6, "break": 3, "none": 2}  # worlds of the design with each truth
 
@@ -83,6 +88,42 @@ def test_a_probability_that_rises_in_an_s_is_no_break() -> None:
         rule(gather(series, np.random.default_rng(0), 199)).verdict for series, _ in (drawn, *rest)
     ]
     assert found.count("BREAK") <= 1
+
+
+def by_brier(margin: FloatArray, x: FloatArray, factor: FloatArray, choices: int, seed: int) -> str:
+    """The verdict on the Brier scores of 400 answers per model, logits times a factor."""
+    rng = np.random.default_rng(seed)
+    logits = draw_choices(rng, margin, 400, 0.02, choices=choices).logits * factor[:, None, None]
+    p = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    score = np.square(p - (np.arange(choices) == 0)).sum(axis=2)
+    right = (logits.argmax(axis=2) == 0).sum(axis=1).astype(float)
+    count, chance = np.full(x.size, 400.0), np.full(x.size, 1 - 1 / choices)
+    partner = METRICS["brier_sum"]
+    z, variance = to_link(
+        partner, Points(score.mean(axis=1), score.var(axis=1) / 400, count, count, chance)
+    )
+    series = make(
+        x=x, z=z, variance=variance, successes=right, items=400.0, chance=1 / choices,
+        gain=gain_of(partner), tau=0.02,
+    )  # fmt: skip
+    return rule(gather(replace(series, partner="brier_sum"), rng, 199)).verdict
+
+
+def test_a_brier_score_that_rises_in_an_s_is_no_break() -> None:
+    # forty choices: as skill, all of these families were called broken
+    x = np.linspace(7.0, 10.0, 12)
+    margin = np.linspace(0.0, 6.0, 12)
+    found = [by_brier(margin, x, np.ones(12), 40, seed) for seed in range(20)]
+    assert found.count("BREAK") <= 1
+
+
+def test_a_break_behind_humbler_guesses_is_no_artefact_of_the_metric() -> None:
+    # while improvement up to an even guess counted, 18 of these were called artefacts
+    x = np.linspace(7.0, 10.0, 12)
+    margin = 1.3 * np.maximum(x - 8.8, 0.0) / 1.2
+    factor = np.maximum(1.0, 3.0 - 2.0 * (x - 7.0) / 1.8)
+    found = [by_brier(margin, x, factor, 4, seed) for seed in range(20)]
+    assert found.count("METRIC_ARTEFACT") <= 1
 
 
 def replace_world(cell: Cell, world: str) -> Cell:

@@ -267,6 +267,22 @@ def test_dropped_scales_are_counted_in_the_sentence() -> None:
     assert "2 scales without a value were left out" in row["sentence"]
 
 
+def test_humbler_guesses_are_no_improvement_of_a_brier_score() -> None:
+    """Up to an even guess such a score improves when confidence falls (science.md 2.5)."""
+    series = replace(golden("G1", 0.03), gain="expit", chance=0.05)
+    below = series.z - 8.0  # at the floor under logit(.05), at the largest scales above it
+
+    def found(partner: str, z: FloatArray) -> str:
+        return verdict(replace(series, partner=partner, z=z))[0]
+
+    assert found("brier_sum", series.z) == "METRIC_ARTEFACT"
+    assert found("brier_sum", below) == "INCONCLUSIVE"
+    assert found("correct_choice_probability", below) == "METRIC_ARTEFACT"
+    losses = replace(series, gain="exp_exp", partner="choice_log_loss")
+    assert verdict(replace(losses, z=series.z))[0] == "METRIC_ARTEFACT"
+    assert verdict(replace(losses, z=series.z - 3.7))[0] == "INCONCLUSIVE"
+
+
 def test_models_off_the_link_scale_are_counted_and_named() -> None:
     series = golden("G1", None)
     z = np.where(np.arange(8) < 2, NAN, series.z)
