@@ -99,7 +99,7 @@ def is_there(path: Path) -> bool:
 class _Hashed(RawIOBase):
     """A file whose bytes are hashed on their way, which saves to read it once more for that."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: RawIOBase) -> None:
         self._file, self._sha256, self._hashed = file, hashlib.sha256(), 0
 
     def readable(self) -> bool:
@@ -113,7 +113,7 @@ class _Hashed(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         place = self._file.tell()
-        size: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        size = self._file.readinto(buffer) or 0
         if place == self._hashed:
             self._sha256.update(memoryview(buffer)[:size])
             self._hashed += size
@@ -126,14 +126,11 @@ class _Hashed(RawIOBase):
 
 
 @contextmanager
-def _hashed(path: Path, file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The file, or the same hashed on its way where somebody watches."""
-    if not _watchers:
-        yield file
-        return
-    raw = _Hashed(file)
+def _hashed(path: Path, file: RawIOBase) -> Iterator[IO[bytes]]:
+    """The file with a buffer, and hashed on its way where somebody watches."""
+    raw = _Hashed(file) if _watchers else file
     yield cast(IO[bytes], BufferedReader(raw))
-    if digest := raw.digest():
+    if isinstance(raw, _Hashed) and (digest := raw.digest()):
         for watcher in _watchers:
             watcher.digests[path.absolute()] = digest
 
