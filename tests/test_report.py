@@ -444,6 +444,14 @@ def test_skipped_lists_families_that_make_no_series() -> None:
     assert "no axis" in entry.why
 
 
+def test_skipped_counts_scores_off_the_link_scale_once() -> None:
+    lost = ["toy-4", "toy-5"]
+    rows = [verdict("t", "GRADUAL", axis, unplaced=lost) for axis in ("params", "flops")]
+    entries = skipped(whole(tables([*rows, verdict("u", "GRADUAL", unplaced=lost[:1])])))
+    (entry,) = [entry for entry in entries if "no place on the link scale" in entry.why]
+    assert (entry.what, entry.amount) == ("target_log_loss: 2 tasks, 2 models", 3)
+
+
 def test_evidence_reads_the_limits_of_the_rule() -> None:
     def reading(step: str, **changes: Any) -> str:
         steps = evidence(FIELDS | verdict("t", "BREAK") | changes)

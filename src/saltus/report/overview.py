@@ -279,6 +279,7 @@ def skipped(tables: Tables) -> list[Skipped]:
     return [
         *_missing(tables["estimates"]),
         *_unplaced(tables["models"]),
+        *_off_the_link(tables["verdicts"]),
         *_unjudged(tables),
         *_unread(tables["findings"]),
     ]
@@ -300,6 +301,24 @@ def _missing(estimates: pl.DataFrame) -> list[Skipped]:
             row["count"],
         )
         for row in groups.iter_rows(named=True)
+    ]
+
+
+def _off_the_link(verdicts: pl.DataFrame) -> list[Skipped]:
+    """Scores that no curve is fitted to, one entry per metric; the axes of a task share them."""
+    lost = verdicts.explode("unplaced").drop_nulls("unplaced").rename({"unplaced": "model"})
+    lost = lost.unique(["partner", "task", "regime", "model"])
+    counts = lost.group_by("partner").agg(
+        pl.len().alias("count"), pl.col("task", "model").n_unique()
+    )
+    return [
+        Skipped(
+            f"{row['partner']}: {several(row['task'], 'task')}, {several(row['model'], 'model')}",
+            "a value with no place on the link scale, such as a probability of exactly 0 or 1; "
+            "the cards name the models",
+            row["count"],
+        )
+        for row in counts.sort("partner").iter_rows(named=True)
     ]
 
 
