@@ -25,6 +25,7 @@ from saltus.report.evidence import evidence
 from saltus.report.figures import specification
 from saltus.report.overview import skipped, summary
 from saltus.report.page import charts, embedded, spark_path
+from saltus.report.plots import Axis, Rule, panel
 from saltus.report.provenance import created, notes, provenance
 from saltus.report.series import _smoothly, log_ticks, ticks, unlink
 from saltus.report.text import number, probability, safe, scale, slug
@@ -584,3 +585,11 @@ def test_one_axis_is_not_called_an_order(tmp_path: Path) -> None:
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "parameters is the only axis" in html
     assert "in the order" not in html.partition('id="axes"')[2].partition('id="cards"')[0]
+
+
+def test_a_rule_s_name_lies_on_top_of_the_data_on_a_white_seam() -> None:
+    rows = pl.DataFrame({"x": [1.0, 2.0], "y": [0.4, 0.6]})
+    drawn = panel(rows, Axis("x", "x"), Axis("y", "y"), "t", rules=[Rule(0.5, "half")])
+    *_, names = drawn["layer"]
+    assert [part["mark"].get("stroke") for part in names["layer"]] == ["white", None]
+    assert all(part["mark"]["type"] == "text" for part in names["layer"])

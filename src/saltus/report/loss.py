@@ -110,9 +110,9 @@ def _lede(within: Sequence[Group], same: pl.DataFrame, thresholds: pl.DataFrame)
     lines = [_size_words(tested) if tested.height else _untested(same)]
     rising = thresholds.filter(pl.col("shape").is_in(BENDS[:2]))
     lines.append(
-        f"{several(rising.height, 'curve')} of {thresholds.height} stay level and then rise as the "
-        "loss falls. A bend is named only where a broken law beats every smooth one by a BIC "
-        "difference of 6 or more; that describes the curve, the calibrated verdict decides."
+        f"Level, and then rising as the loss falls: {several(rising.height, 'curve')} of "
+        f"{thresholds.height:,}. A bend is named only where a broken law beats every smooth one by "
+        "a BIC difference of 6 or more; that describes the curve, the calibrated verdict decides."
     )
     if same.filter(effect="family").height:
         lines.append(str(same.filter(effect="family")["note"][0]).capitalize() + ".")

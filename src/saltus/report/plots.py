@@ -120,6 +120,7 @@ def panel(
     layers = [_rule(rule) for rule in rules]
     for rows, how in drawn:
         layers += _layers(rows, x, y, how, names)
+    layers += [_rule_name(rule) for rule in rules]  # on top, where the data may lie under it
     chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=title)
     return _finished(chart)
 
@@ -298,10 +299,17 @@ def _ramp(count: int) -> list[str]:
 
 
 def _rule(rule: Rule) -> Any:
+    at = alt.Chart(alt.InlineData(values=[{"y": rule.y}]))
+    return at.mark_rule(color=SOFT, strokeDash=[5, 4]).encode(y="y:Q")
+
+
+def _rule_name(rule: Rule) -> Any:
+    """The name at the rule's right end, on a white seam that keeps it legible over lines."""
     at = alt.Chart(alt.InlineData(values=[{"y": rule.y, "name": rule.name}]))
-    line = at.mark_rule(color=SOFT, strokeDash=[5, 4]).encode(y="y:Q")
-    text = at.mark_text(align="right", dy=-6, color=SOFT, fontSize=10.5)
-    return line + text.encode(y="y:Q", x=alt.value(WIDTH - 2), text="name:N")
+    place = {"y": "y:Q", "x": alt.value(WIDTH - 2), "text": "name:N"}
+    look: Json = {"align": "right", "dy": -6, "color": SOFT, "fontSize": 10.5}
+    seam = at.mark_text(**look, stroke="white", strokeWidth=3, strokeJoin="round").encode(**place)
+    return seam + at.mark_text(**look).encode(**place)
 
 
 def _finished(chart: Any) -> Json:

@@ -11,6 +11,7 @@ from saltus.screens.screen import LOSS_AXIS, Evidence, screen_for
 
 CLEARLY_ABOVE = 0.05  # a score that no stray hit explains
 LEAST_ITEMS = 100  # zeros of fewer items are no surprise
+SURE_ITEMS = 1000  # zeros of so many are no lack of ability: the true rate is below 0.3 %
 ABSURD = 1e6  # perplexity: no vocabulary is as large
 MUCH_BETTER = 1e4
 LEAST_LETTERS = 2
@@ -41,7 +42,7 @@ def out_of_bounds(evidence: Evidence) -> pl.DataFrame:
 
 
 @screen_for(
-    "Is a score exactly 0 although a model with less compute scores?",
+    "Is a score exactly 0 although a model of no more compute scores?",
     "lm-evaluation-harness issue 443: LLaMA at exactly 0 from tokenization",
     false_alarm="0 of 80 simulated families; a task that truly gets worse with scale",
 )
@@ -68,7 +69,7 @@ def exact_zeros(evidence: Evidence) -> pl.DataFrame:
     found = best.group_by("family", "task", "metric").agg(
         pl.len().cast(pl.Int64).alias("count"),
         pl.format(
-            "{}: exactly 0 although a model with less compute scores {}",
+            "{}: exactly 0 although a model of no more compute scores {}",
             pl.col("model").sort().head(5).str.join(", "),
             pl.col("other").max().round(3),
         ).alias("message"),
@@ -163,7 +164,8 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
     """Tasks at exactly 0 for all sizes of a family, which is an error where others score.
 
     Conclusive where a model of another family with no more compute clearly scores in the
-    same regime: then the task can be done, and these models' answers were not seen.
+    same regime, and many items are known: then the task can be done, and these models' answers
+    were not seen. Of few items a family may miss all because it was not trained for the task.
     """
     rising = [m for m in evidence.estimates["metric"].unique() if _better_when_higher(m)]
     rows = evidence.estimates.filter(
@@ -176,6 +178,7 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
         pl.col("value").abs().max().alias("best"),
         pl.col("params").n_unique().alias("sizes"),
         pl.col("items").min(),
+        pl.col("items").fill_null(0).min().alias("known"),
         pl.col("flops").max(),
         pl.col("model").sort().head(5).str.join(", ").alias("models"),
         pl.len().cast(pl.Int64).alias("count"),
@@ -192,7 +195,7 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
     others = others.sort("spent").unique(key, keep="first", maintain_order=True)
     found = zeros.join(others, on=key, how="left", nulls_equal=True)
     sure = (pl.col("spent") <= pl.col("flops")).fill_null(False)
-    found = found.with_columns(sure=sure)
+    found = found.with_columns(sure=sure & (pl.col("known") >= SURE_ITEMS))
     certain = found.filter("sure").select(
         pl.lit("error").alias("severity"),
         "family",
@@ -200,7 +203,7 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
         "metric",
         "count",
         pl.format(
-            "all sizes of {} ({}) are at exactly 0, although a model with less compute scores {}: "
+            "all sizes of {} ({}) are at exactly 0, although a model of no more compute scores {}: "
             "a prompt, a tokenizer or a parser that never fits does this; look at the outputs",
             "family",
             "models",
@@ -241,7 +244,7 @@ def _doubtful_zeros(found: pl.DataFrame) -> pl.DataFrame:
     false_alarm="warnings: untrained checkpoints; errors: none known",
 )
 def absurd_perplexities(evidence: Evidence) -> pl.DataFrame:
-    """Perplexities above a million; an error where a model with less compute has a usual one."""
+    """Perplexities above a million; an error where a model of no more compute has a usual one."""
     named = [
         name
         for name in evidence.estimates["metric"].unique()
@@ -270,7 +273,7 @@ def absurd_perplexities(evidence: Evidence) -> pl.DataFrame:
     )
     return pl.concat(
         [
-            _perplexity_findings(certain, "error", "although a model with less compute has {}"),
+            _perplexity_findings(certain, "error", "although a model of no more compute has {}"),
             _perplexity_findings(doubtful, "warning", "untrained, or a wrong prompt or tokenizer"),
         ]
     )
