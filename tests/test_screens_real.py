@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,3 +93,49 @@ def test_mmlu_pro_files_that_agree_raise_no_suspicion_of_drift() -> None:
     found = findings("mmlu_pro/raw")
     assert not told(found, "drifting_targets")
     assert not told(found, "conflicting_items")
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """A published table by the standard library alone."""
+    opened = gzip.open if name.endswith("gz") else open
+    with opened(DATA / name, "rt", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@needs_shared
+def test_the_table_of_bloom_is_a_copy_of_its_files() -> None:
+    (copied,) = told(findings("bloom"), "copied_models")
+    assert copied["count"] == 5
+    files = {path.stem: json.loads(path.read_text()) for path in (DATA / "bloom").glob("*.json")}
+    for row in rows("bloom/bloom_evals.csv"):
+        assert files[row["model"]]["results"][row["task"]][row["metric"]] == float(row["value"])
+
+
+@needs_shared
+def test_sizes_that_are_contradicted_are_counted_as_by_hand() -> None:
+    found = findings("open_lm_scaling/open_lm_scaling.csv.gz", metric="kind", task="name")
+    values: dict[str, list[tuple[float, float]]] = {}
+    for row in rows("open_lm_scaling/open_lm_scaling.csv.gz"):
+        if row["kind"] == "downstream_accuracy":
+            values.setdefault(row["name"], []).append((float(row["value"]), float(row["n"] or 0)))
+    odd = {
+        task: sum(abs(v * n - round(v * n)) > 1e-6 * n for v, n in pairs)
+        for task, pairs in values.items()
+    }
+    counted = {row["task"]: row["count"] for row in told(found, "contradicted_sizes")}
+    assert counted == {task: count for task, count in odd.items() if count}
+    assert set(counted) == {"arc_challenge", "bbq", "jeopardy", "mmlu", "mmlu_zeroshot"}
+
+
+@needs_shared
+def test_zeros_on_164_items_are_no_proof_against_a_harness() -> None:
+    columns = {"value": "HumanEval,MMLU", "metric": "=acc"}
+    found = findings("obscaling/base_llm_benchmark_eval.csv", **columns)
+    zeros = told(found, "zero_families", "HumanEval")
+    assert {row["severity"] for row in zeros} == {"warning"}
+    families: dict[str, list[float]] = {}
+    for row in rows("obscaling/base_llm_benchmark_eval.csv"):
+        if row["HumanEval"]:
+            families.setdefault(row["Model Family"], []).append(float(row["HumanEval"]))
+    silent = {name for name, own in families.items() if len(own) > 1 and not any(own)}
+    assert {row["family"] for row in zeros} == silent == {"GPT-2", "OpenLlama", "XGLM"}
