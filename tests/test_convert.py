@@ -309,6 +309,9 @@ def test_the_command_writes_and_lists_losses(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out" / RECORD).read_text())
     assert [file["path"] for file in record["inputs"]] == [str(source)]
     assert record["rows"]["responses"] == 1
+    assert "1 answer, " in done.stderr
+    assert "1 model" in done.stderr
+    assert "1 models" not in done.stderr
     again = run("convert", source, "--to", "eee", "--out", tmp_path / "out")
     assert again.exit_code == 1
     assert "is not empty" in again.output

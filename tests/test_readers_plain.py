@@ -345,6 +345,15 @@ def test_broken_tables_are_errors_with_their_line(
     assert caught.value.line == line
 
 
+def test_choices_of_which_none_is_said_to_be_right_are_told(tmp_path: Path) -> None:
+    rows = [ANSWER | {"item": str(i), "choice_logprobs": [-1.0, -2.0], "label": 1} for i in (1, 2)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    (note,) = read_tables([path]).named("read.choices_not_scored")
+    assert "--columns target_index=NAME" in note["message"]
+    said = read_tables([path], columns={"target_index": "label"})
+    assert not said.named("read.choices_not_scored")
+
+
 def test_two_columns_for_one_role_need_the_users_word(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [VALUE | {"params (B)": 1, "Params": 2}])
     with pytest.raises(ReadError, match="say which one: --columns params=NAME"):

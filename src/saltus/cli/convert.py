@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from saltus.cli.common import JSON, named_logs, reading_options
-from saltus.cli.findings import show_findings
+from saltus.cli.findings import READ, number, show_findings
 
 FORMATS = ("eee", "lm-eval", "parquet")
 
@@ -38,8 +38,10 @@ def convert(
         raise click.UsageError("name a folder to write: --out DIR")
     made = convert_logs(named, to, out, seconds=int(time.time()), **reading)
     show_findings(made.findings, as_json)
-    counts = ", ".join(f"{count} {table}" for table, count in made.counts.items() if count)
-    click.echo(f"convert: {out} ({len(made.files)} files from {counts})", err=True)
+    counts = ", ".join(
+        number(count, READ.get(table, table)) for table, count in made.counts.items() if count
+    )
+    click.echo(f"convert: {out} ({number(len(made.files), 'files')} from {counts})", err=True)
 
 
 COMMANDS = (convert,)

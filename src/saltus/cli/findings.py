@@ -47,7 +47,7 @@ def _print(row: Mapping[str, Any]) -> None:
 def counted(frame: pl.DataFrame) -> str:
     """How many findings of which severity."""
     found = Counter(frame["severity"])
-    many = [_number(found[name], name + "s") for name in SEVERITIES if found[name]]
+    many = [number(found[name], name + "s") for name in SEVERITIES if found[name]]
     return f"findings: {', '.join(many) or 'none'}"
 
 
@@ -60,9 +60,10 @@ def summary(inputs: Sequence[Mapping[str, Any]], rows: Mapping[str, int]) -> str
     """
     readers = Counter(entry["reader"] for entry in inputs)
     files = ", ".join(f"{name} {count}" for name, count in sorted(readers.items()))
-    tables = ", ".join(_number(rows.get(name, 0), what) for name, what in READ.items())
-    return f"{_number(len(inputs), 'files')} ({files}): {tables}"
+    tables = ", ".join(number(rows.get(name, 0), what) for name, what in READ.items())
+    return f"{number(len(inputs), 'files')} ({files}): {tables}"
 
 
-def _number(count: int, things: str) -> str:
+def number(count: int, things: str) -> str:
+    """A count with its noun, which is given in the plural."""
     return f"{count:,} {things if count != 1 else things.removesuffix('s')}"

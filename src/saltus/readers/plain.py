@@ -353,6 +353,14 @@ def _header_findings(table: Table, first: bool) -> Iterator[Finding]:
         if column.factor != 1.0:
             message = f"{name}: {column.name!r} is read as {role}, times {column.factor:g}"
             yield finding("units", message)
+    choices = table.roles.get("choice_logprobs")
+    if table.kind == "answers" and choices and "target_index" not in table.roles:
+        message = (
+            f"{name}: {choices.name!r} holds log-probabilities of choices, but no column says "
+            "which choice is right, so they are not scored; name it with --columns "
+            "target_index=NAME"
+        )
+        yield finding("choices_not_scored", message)
     if table.kind.startswith("wide"):
         left = wide.unread(table.chunk.header, table.roles, table.kind)
         if left:
