@@ -68,6 +68,15 @@ def test_one_run_gives_the_checkpoints_and_they_are_thinned() -> None:
     assert steps.max() < 2.5 * steps.min()
 
 
+def test_of_two_logs_of_one_run_the_fuller_gives_the_checkpoints() -> None:
+    full = [{"model": f"run@step{k}", "tokens": k * 1e9, "step": k} for k in range(1, 9)]
+    part = [{"model": f"a/run@step{k}", "tokens": k * 1e9, "step": k} for k in (1, 8)]
+    rows = [row | {"params": 1e9, "value": row["step"] / 10} for row in full + part]
+    series = by_axis(estimates(rows))["tokens"]
+    assert series.slice == "checkpoints of run"
+    assert series.x.size == 8
+
+
 def test_an_untrained_checkpoint_does_not_spoil_the_thinning() -> None:
     rows = [
         {"model": f"m@step{step}", "params": 1e8, "step": step, "tokens": step * 1e6,

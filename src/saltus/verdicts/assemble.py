@@ -107,11 +107,15 @@ def final_checkpoints(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _longest_run(rows: pl.DataFrame) -> pl.DataFrame:
-    """The checkpoints of the largest model; of several runs, of the one that saw most tokens."""
+    """The checkpoints of the largest model: of its runs the longest, of these the fullest."""
     largest = rows.filter(pl.col("params") == pl.col("params").max(), pl.col("tokens") > 0)
     reach = pl.col("tokens").max().over(RUN)
     longest = largest.filter(reach == pl.col("tokens").max())
-    return longest.filter(RUN.min() == RUN) if longest["seed"].null_count() else longest
+    if not longest["seed"].null_count():
+        return longest
+    checkpoints = pl.col("tokens").n_unique().over(RUN)
+    fullest = longest.filter(checkpoints == checkpoints.max())
+    return fullest.filter(RUN.min() == RUN)
 
 
 def _thinned(run: pl.DataFrame) -> pl.DataFrame:
