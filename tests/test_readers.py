@@ -58,7 +58,8 @@ def test_a_folder_of_unrelated_json_says_what_is_read(tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text('{"colour": "red", "results": 3}')
     with pytest.raises(
-        SaltusError, match=r"nothing in .* is recognised \(2 files looked at\).*lm_eval"
+        SaltusError,
+        match=r"nothing in .* is recognised \(2 files looked at, such as .*list readers",
     ):
         read_tables([tmp_path])
 

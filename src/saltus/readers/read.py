@@ -19,7 +19,7 @@ from saltus.readers.files import head_bytes, sha256
 from saltus.readers.gather import Gathered, Sink
 from saltus.readers.models import UserModels, read_losses, read_models
 from saltus.readers.plain import refusal
-from saltus.readers.reader import READERS, Batch, Head, Options, Reader, finding, recognise
+from saltus.readers.reader import Batch, Head, Options, Reader, finding, recognise
 from saltus.readers.remote import fetch, forget
 from saltus.readers.roles import check_mapping
 
@@ -223,10 +223,10 @@ def _nothing(paths: Sequence[str], skipped: Sequence[str]) -> str:
     paths = [told(path) for path in paths]
     if not skipped:
         return f"{', '.join(paths)}: there is no file in it"
-    kinds = "; ".join(f"{reader.name} ({reader.source})" for reader in READERS)
     return (
-        f"nothing in {', '.join(paths)} is recognised ({len(skipped)} files looked at). What is "
-        f"read: {kinds}"
+        f"nothing in {', '.join(paths)} is recognised ({len(skipped)} files looked at, such as "
+        f"{skipped[0]}). `saltus list readers` names what is read; name one file by itself to be "
+        "told why it is not"
     )
 
 
