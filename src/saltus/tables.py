@@ -623,3 +623,9 @@ def cells(frame: pl.DataFrame, name: str, table: type[Table]) -> pl.Series:
 @lru_cache(maxsize=512)
 def _null(name: str, dtype: pl.DataType | type[pl.DataType]) -> pl.Series:
     return pl.Series(name, [None], dtype=dtype)
+
+
+def frequencies(values: pl.Series) -> list[tuple[str, int]]:
+    """How often each text stands in a column, the most frequent first, always in one order."""
+    counts = values.value_counts(name="count")
+    return counts.sort("count", values.name, descending=True).rows()

@@ -8,7 +8,7 @@ import polars as pl
 from saltus.estimates.estimate import estimate
 from saltus.metrics.score import score, score_sets
 from saltus.report.plates import Sheet
-from saltus.tables import Reported, empty
+from saltus.tables import Reported, empty, frequencies
 from saltus.verdicts.assemble import assemble
 from saltus.verdicts.judge import judge
 
@@ -112,8 +112,7 @@ def _run_noise(estimates: pl.DataFrame, axis: str, metric: str | None) -> dict[s
 
 def counted(verdicts: pl.DataFrame, where: str = "") -> str:
     """Such as "METRIC_ARTEFACT in 9 and BREAK in 1 of 10 audits with ...", from the rows."""
-    counts = verdicts["verdict"].value_counts(sort=True).sort("count", "verdict", descending=True)
-    parts = [f"{name} in {count}" for name, count in counts.iter_rows()]
+    parts = [f"{name} in {count}" for name, count in frequencies(verdicts["verdict"])]
     if not parts:
         return "There was nothing to judge."
     words = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -11,7 +11,7 @@ from saltus import store
 from saltus.experiments.experiment import Check, Context
 from saltus.experiments.judged import estimates_of, per_seed
 from saltus.report.plots import Axis
-from saltus.tables import Models, Reported, Responses
+from saltus.tables import Models, Reported, Responses, frequencies
 
 PARAMS = Axis("params", "parameters", log=True)
 METRIC_ARTEFACT = "METRIC_ARTEFACT"
@@ -86,8 +86,7 @@ def floor_sizes(values: pl.DataFrame) -> int:
 def expected_verdicts(verdicts: pl.DataFrame, what: str) -> Check:
     """Whether every run and their mean are called METRIC_ARTEFACT, as the paper says."""
     found = verdicts["verdict"].to_list()
-    counts = verdicts["verdict"].value_counts(sort=True).sort("count", "verdict", descending=True)
-    told = ", ".join(f"{name} {count}" for name, count in counts.iter_rows())
+    told = ", ".join(f"{name} {count}" for name, count in frequencies(verdicts["verdict"]))
     holds = found.count(METRIC_ARTEFACT) == len(found)
     return Check(f"{what}: the verdict is METRIC_ARTEFACT for every run and for their mean",
                  holds, told)  # fmt: skip
@@ -98,6 +97,8 @@ def reasons(verdicts: pl.DataFrame) -> str:
     others = verdicts.filter(pl.col("verdict") != METRIC_ARTEFACT)
     if others.is_empty():
         return ""
-    words = others.group_by("verdict", "reason").len().sort("len", "verdict", descending=True)
+    words = (
+        others.group_by("verdict", "reason").len().sort("len", "verdict", "reason", descending=True)
+    )
     parts = [f"{v}{f' ({r})' if r else ''} {n}" for v, r, n in words.iter_rows()]
     return f"Other verdicts: {', '.join(parts)}."

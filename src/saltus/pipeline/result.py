@@ -13,7 +13,7 @@ import polars as pl
 from saltus import store
 from saltus.report.overview import lost_models, unknown_metrics
 from saltus.report.text import several
-from saltus.tables import TABLES
+from saltus.tables import TABLES, frequencies
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Audit:
         return self.verdicts.filter(pl.col("verdict") != "INCONCLUSIVE")
 
     def _repr_html_(self) -> str:
-        counts = self.verdicts["verdict"].value_counts(sort=True).rows()
+        counts = frequencies(self.verdicts["verdict"])
         words = ", ".join(f"{html.escape(name)}: {count}" for name, count in counts) or "none"
         shown = self.verdicts.select("family", "regime", "task", "axis", "verdict", "sentence")
         table: str = shown._repr_html_()
@@ -83,7 +83,7 @@ def why_unjudged(audit: Audit) -> str:
     if audit.verdicts.is_empty():
         nameless = unknown_metrics(audit.estimates)
         return nameless or "no family has scores of one task at several scales."
-    reasons = audit.verdicts["reason"].value_counts(sort=True).rows()
+    reasons = frequencies(audit.verdicts["reason"])
     counts = "; ".join(f"{count} x {name}" for name, count in reasons)
     most = max(audit.verdicts["scales"].to_list())
     everyone = audit.tables["models"]

@@ -15,6 +15,7 @@ from saltus.report.document import encoded
 from saltus.report.loss_chart import loss_svg
 from saltus.report.page import render
 from saltus.report.text import number, probability, scale, several, slug
+from saltus.tables import frequencies
 
 SHOWN = 24  # charts on the page; all groups are in the tables
 FIGURES = "loss_figures"
@@ -141,7 +142,7 @@ def _size_words(tested: pl.DataFrame) -> str:
 
 
 def _untested(same: pl.DataFrame) -> str:
-    reasons = same["status"].value_counts(sort=True).rows()
+    reasons = frequencies(same["status"])
     return "Size could not be tested at equal loss: " + "; ".join(
         f"{words} ({count})" for words, count in reasons
     )
