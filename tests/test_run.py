@@ -149,7 +149,8 @@ def test_what_failed_is_reported_and_asked_again(tmp_path: Path) -> None:
         server.fake.faults = {"http 500": 0.7}
         outcome = go(models, tmp_path, items=60)
         assert not outcome.complete
-        assert set(outcome.failures["fake-1e6", TASK]) == {"http 500: oops"}
+        # the probe of one model may fail at both tries: then it has no failures by task
+        assert {fault for told in outcome.failures.values() for fault in told} == {"http 500: oops"}
         rows = read_tables([tmp_path], require_facts=False)
         left = rows.responses.filter(pl.col("output").is_null())
         assert left.height > 0
