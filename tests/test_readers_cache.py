@@ -429,3 +429,27 @@ def test_a_new_log_is_hashed_while_the_pipeline_reads_it(
     assert not pipeline.read(path, out)
     path.write_text(path.read_text() * 2)
     assert pipeline.read(path, out)
+
+
+def test_a_frame_whose_columns_all_say_the_same_is_kept(tmp_path: Path) -> None:
+    steps = pl.Series("step", [None] * 3, dtype=pl.Int64)
+    frame = pl.DataFrame({"model": ["a"] * 3, "model_name": ["b"] * 3}).hstack([steps])
+    draft = cached._Draft()
+    draft.add(reader.Batch(models=frame))
+    draft.finish(tmp_path / "entry", set())
+    with (tmp_path / "entry").open("rb", buffering=0) as kept:
+        (part,) = cached._sound(kept) or ()
+        found = cached._batch(kept, part).models
+    assert found is not None
+    assert found.equals(frame)
+
+
+def test_a_full_disk_ends_the_keeping_and_not_the_reading(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cached._Summed, "write", full)
+    assert read_tables([table(tmp_path)]).reported["value"].to_list() == [0.5]
+    assert [file for file in (folder / cache.LOGS).rglob("*") if file.is_file()] == []

@@ -118,11 +118,13 @@ def _in_proportion(rows: pl.DataFrame) -> float:
     """R² of a loss as a multiple of that of the models; a perplexity counts by its logarithm."""
     metric = find(rows["metric"][0])
     points = rows.group_by("loss").agg(pl.col("value").mean())
-    x, y = (points[name].to_numpy() for name in ("loss", "value"))
     if metric is not None and metric.link == "perplexity":
-        y = np.log(y, out=np.zeros_like(y), where=y > 0)
+        points = points.filter(pl.col("value") > 0).with_columns(pl.col("value").log())
+    if points.height < FEWEST_LOSSES:
+        return 0.0
+    x, y = (points[name].to_numpy() for name in ("loss", "value"))
     around = np.square(y - y.mean()).sum()
-    if points.height < FEWEST_LOSSES or around == 0.0:
+    if around == 0.0:
         return 0.0
     return float(1.0 - np.square(y - (x @ y) / (x @ x) * x).sum() / around)
 
@@ -178,7 +180,7 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
         pl.col("value").abs().max().alias("best"),
         pl.col("params").n_unique().alias("sizes"),
         pl.col("items").min(),
-        pl.col("items").fill_null(0).min().alias("known"),
+        (pl.col("items") >= SURE_ITEMS).fill_null(False).all().alias("many"),
         pl.col("flops").max(),
         pl.col("model").sort().head(5).str.join(", ").alias("models"),
         pl.len().cast(pl.Int64).alias("count"),
@@ -195,7 +197,7 @@ def zero_families(evidence: Evidence) -> pl.DataFrame:
     others = others.sort("spent").unique(key, keep="first", maintain_order=True)
     found = zeros.join(others, on=key, how="left", nulls_equal=True)
     sure = (pl.col("spent") <= pl.col("flops")).fill_null(False)
-    found = found.with_columns(sure=sure & (pl.col("known") >= SURE_ITEMS))
+    found = found.with_columns(sure=sure & pl.col("many"))
     certain = found.filter("sure").select(
         pl.lit("error").alias("severity"),
         "family",
